@@ -1,0 +1,1 @@
+//! The message router: NATS client protocol over per-core event loops.

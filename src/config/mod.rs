@@ -1,0 +1,1 @@
+//! Configuration: file format, the table of keys, typed settings.

@@ -1,0 +1,1 @@
+//! The only direct user of ring and rsa: hashes, signatures, random numbers, certificates.

@@ -1,0 +1,1 @@
+//! Agent descriptions (DDL): parse, validate inputs, defaults, aggregates. Pure.

@@ -1,0 +1,18 @@
+//! Choria: orchestration of fleets. One crate behind the `choria` binary and the Rust API.
+//!
+//! Start reading at `ARCHITECTURE.md`; the layer each module lives in is checked by `tests/it/layering.rs`.
+
+pub mod broker;
+pub mod cli;
+pub mod config;
+pub mod crypto;
+pub mod ddl;
+pub mod logging;
+pub mod nats;
+pub mod net;
+pub mod protocol;
+pub mod rpc;
+pub mod security;
+pub mod server;
+pub mod sys;
+pub mod util;

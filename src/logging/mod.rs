@@ -1,0 +1,1 @@
+//! Log lines: levels, text and JSON, where they go.

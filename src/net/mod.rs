@@ -1,0 +1,1 @@
+//! Reaching other machines: dial, TLS, name and SRV lookup.

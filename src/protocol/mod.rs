@@ -1,0 +1,1 @@
+//! Choria messages: envelopes, filters, subjects, RPC bodies, events. Pure.

@@ -1,0 +1,1 @@
+//! The client library: discover nodes, send requests, collect replies.

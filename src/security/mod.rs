@@ -1,0 +1,1 @@
+//! Who may say what: providers, request signing and verification, replay.

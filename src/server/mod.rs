@@ -1,0 +1,1 @@
+//! The process on a managed node: hosts agents and answers requests.

@@ -1,0 +1,1 @@
+//! What needs the operating system directly: epoll, sockets, limits. The only unsafe code.

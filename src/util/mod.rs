@@ -1,0 +1,1 @@
+//! Small pure pieces: durations, back-off, times, suggestions.

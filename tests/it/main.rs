@@ -1,0 +1,3 @@
+//! Behaviour tests: real processes of the real binary. One binary, one module a behaviour.
+
+mod layering;

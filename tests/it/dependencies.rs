@@ -21,7 +21,11 @@ fn the_default_build_stays_within_the_crate_budget() {
         .filter(|name| !name.is_empty() && !name.starts_with("choria "))
         .collect();
     assert!(crates.len() > 20, "cargo tree printed only {} crates", crates.len());
-    assert!(crates.len() <= CRATES_MAX, "{} crates, at most {CRATES_MAX}: {crates:?}", crates.len());
+    assert!(
+        crates.len() <= CRATES_MAX,
+        "{} crates, at most {CRATES_MAX}: {crates:?}",
+        crates.len()
+    );
     for banned in ["tokio ", "openssl-sys ", "aws-lc-sys ", "native-tls "] {
         assert!(!crates.iter().any(|name| name.starts_with(banned)), "{banned}is banned");
     }
@@ -31,7 +35,8 @@ fn the_default_build_stays_within_the_crate_budget() {
 fn every_dependency_has_its_reason() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/");
     let manifest = fs::read_to_string(format!("{root}Cargo.toml")).expect("manifest is readable");
-    let reasons = fs::read_to_string(format!("{root}docs/dependencies.md")).expect("docs are readable");
+    let reasons =
+        fs::read_to_string(format!("{root}docs/dependencies.md")).expect("docs are readable");
     let mut in_dependencies = false;
     let mut seen = 0;
     for line in manifest.lines() {

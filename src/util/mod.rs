@@ -1,1 +1,3 @@
 //! Small pure pieces: durations, back-off, times, suggestions.
+
+pub mod graph;

@@ -1,3 +1,9 @@
-//! Small pure pieces: durations, back-off, times, suggestions.
+//! Small pure pieces: durations, back-off, times, suggestions, graphs as text.
 
-pub mod graph;
+pub mod asciigraph;
+pub mod backoff;
+pub mod duration;
+pub mod secret;
+pub mod shutdown;
+pub mod suggest;
+pub mod time;

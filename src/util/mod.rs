@@ -1,8 +1,8 @@
 //! Small pure pieces: durations, back-off, times, suggestions, graphs as text.
 
-pub mod asciigraph;
 pub mod backoff;
 pub mod duration;
+pub mod graph;
 pub mod secret;
 pub mod shutdown;
 pub mod suggest;

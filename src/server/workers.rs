@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_costs_only_the_job_that_panicked() {
+    fn a_panic_costs_only_its_own_job() {
         let workers = Workers::start(1).unwrap();
         smol::block_on(async {
             assert_eq!(workers.run(|| 1).await, Ok(1));

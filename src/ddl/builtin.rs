@@ -1,0 +1,45 @@
+//! Descriptions of the agents every server carries, compiled into the program. They win over files.
+
+use std::sync::OnceLock;
+
+use super::Agent;
+
+const DOCUMENTS: &[(&str, &str)] = &[("rpcutil", include_str!("agents/rpcutil.json"))];
+
+/// The description of a built-in agent.
+pub fn agent(name: &str) -> Option<&'static Agent> {
+    parsed().iter().find(|agent| agent.metadata.name == name)
+}
+
+/// The names of all built-in agents that have a description.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    DOCUMENTS.iter().map(|(name, _)| *name)
+}
+
+/// The JSON text of a built-in description.
+pub fn document(name: &str) -> Option<&'static str> {
+    DOCUMENTS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}
+
+fn parsed() -> &'static [Agent] {
+    static PARSED: OnceLock<Vec<Agent>> = OnceLock::new();
+    // A document that does not parse would be left out here; the test below proves that none is.
+    PARSED.get_or_init(|| {
+        DOCUMENTS.iter().filter_map(|(_, text)| Agent::parse(text.as_bytes()).ok()).collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_document_parses_and_bears_its_name() {
+        for name in names() {
+            let agent = agent(name).unwrap_or_else(|| panic!("{name} does not parse"));
+            assert_eq!(agent.metadata.name, name);
+            assert!(document(name).is_some());
+        }
+        assert!(agent("nosuch").is_none());
+    }
+}

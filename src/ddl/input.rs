@@ -28,7 +28,11 @@ pub struct Input {
     #[serde(default, deserialize_with = "null_is_default")]
     pub optional: bool,
     /// For strings: a named validator or a regular expression.
-    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub validation: String,
     /// For strings: most bytes allowed, 0 for any number.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "is_zero")]
@@ -67,7 +71,9 @@ impl fmt::Display for TypingFault {
             Self::Float(word) => write!(f, "'{word}' is not a valid float"),
             Self::Boolean(word) => write!(f, "'{word}' is not a valid boolean"),
             Self::Hash(word) => write!(f, "'{word}' is not a valid JSON string with a hash inside"),
-            Self::Array(word) => write!(f, "'{word}' is not a valid JSON string with an array inside"),
+            Self::Array(word) => {
+                write!(f, "'{word}' is not a valid JSON string with an array inside")
+            }
             Self::Unsupported(kind) => write!(f, "unsupported type '{kind}'"),
         }
     }
@@ -140,8 +146,12 @@ impl Input {
             "number" | "float" => float(word).ok_or_else(|| TypingFault::Float(word.to_owned())),
             "string" | "list" => Ok(Value::from(word)),
             "boolean" => boolean(word).ok_or_else(|| TypingFault::Boolean(word.to_owned())),
-            "hash" => json(word, Value::is_object).ok_or_else(|| TypingFault::Hash(word.to_owned())),
-            "array" => json(word, Value::is_array).ok_or_else(|| TypingFault::Array(word.to_owned())),
+            "hash" => {
+                json(word, Value::is_object).ok_or_else(|| TypingFault::Hash(word.to_owned()))
+            }
+            "array" => {
+                json(word, Value::is_array).ok_or_else(|| TypingFault::Array(word.to_owned()))
+            }
             _ => Err(TypingFault::Unsupported(self.kind.clone())),
         }
     }
@@ -181,9 +191,27 @@ impl Input {
         match self.validation.as_str() {
             "" => Ok(None),
             "shellsafe" => shell_safe(text).map(|()| None),
-            "ipv4address" => if as_ipv4(text).is_some() { Ok(None) } else { address("an IPv4") },
-            "ipv6address" => if is_ipv6(text) { Ok(None) } else { address("an IPv6") },
-            "ipaddress" => if text.parse::<IpAddr>().is_ok() { Ok(None) } else { address("an IP") },
+            "ipv4address" => {
+                if as_ipv4(text).is_some() {
+                    Ok(None)
+                } else {
+                    address("an IPv4")
+                }
+            }
+            "ipv6address" => {
+                if is_ipv6(text) {
+                    Ok(None)
+                } else {
+                    address("an IPv6")
+                }
+            }
+            "ipaddress" => {
+                if text.parse::<IpAddr>().is_ok() {
+                    Ok(None)
+                } else {
+                    address("an IP")
+                }
+            }
             named if named.starts_with(|c: char| c.is_ascii_lowercase()) => {
                 Ok(Some(format!("Unsupported validator '{named}'")))
             }
@@ -212,7 +240,11 @@ fn matches_regex(pattern: &str, text: &str) -> Result<(), ValueFault> {
         .size_limit(REGEX_BYTES_MAX)
         .build()
         .map_err(|_| ValueFault::BadRegex(pattern.to_owned()))?;
-    if regex.is_match(text.as_bytes()) { Ok(()) } else { Err(ValueFault::NoMatch(pattern.to_owned())) }
+    if regex.is_match(text.as_bytes()) {
+        Ok(())
+    } else {
+        Err(ValueFault::NoMatch(pattern.to_owned()))
+    }
 }
 
 fn shell_safe(text: &str) -> Result<(), ValueFault> {

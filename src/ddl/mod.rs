@@ -33,7 +33,12 @@ pub const TIMEOUT_SECS_DEFAULT: u64 = 10;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Agent {
     /// Name of the JSON schema the document follows.
-    #[serde(rename = "$schema", default, deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        rename = "$schema",
+        default,
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub schema: String,
     /// Who and what the agent is.
     pub metadata: Metadata,
@@ -134,7 +139,12 @@ pub struct Output {
     #[serde(default, deserialize_with = "null_is_default")]
     pub display_as: String,
     /// Type of the value; empty means any.
-    #[serde(rename = "type", default, deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        rename = "type",
+        default,
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub kind: String,
     /// Value assumed when a reply does not have this output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -187,7 +197,9 @@ impl fmt::Display for Fault {
             Self::TooLong { bytes } => {
                 write!(f, "the document has {bytes} bytes, more than {DOCUMENT_BYTES_MAX}")
             }
-            Self::Malformed(err) => write!(f, "the document is not a valid agent description: {err}"),
+            Self::Malformed(err) => {
+                write!(f, "the document is not a valid agent description: {err}")
+            }
             Self::Name { what, name } => write!(f, "invalid {what} name '{name}'"),
             Self::TooManyActions { count } => {
                 write!(f, "the document declares {count} actions, more than {ACTIONS_MAX}")
@@ -246,7 +258,8 @@ impl Agent {
 
     /// How long one action may take.
     pub fn timeout(&self) -> std::time::Duration {
-        let secs = if self.metadata.timeout == 0 { TIMEOUT_SECS_DEFAULT } else { self.metadata.timeout };
+        let secs =
+            if self.metadata.timeout == 0 { TIMEOUT_SECS_DEFAULT } else { self.metadata.timeout };
         std::time::Duration::from_secs(secs)
     }
 }

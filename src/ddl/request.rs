@@ -91,8 +91,12 @@ impl fmt::Display for RequestFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Required { name } => write!(f, "input '{name}' is required"),
-            Self::Value { name, fault } => write!(f, "validation failed for input '{name}': {fault}"),
-            Self::NoneDeclared => f.write_str("request contains inputs while none are declared in the DDL"),
+            Self::Value { name, fault } => {
+                write!(f, "validation failed for input '{name}': {fault}")
+            }
+            Self::NoneDeclared => {
+                f.write_str("request contains inputs while none are declared in the DDL")
+            }
             Self::Undeclared { name, valid } => write!(
                 f,
                 "request contains an input '{name}' that is not declared in the DDL. Valid inputs are: {}",
@@ -113,7 +117,10 @@ impl Action {
     ///
     /// # Errors
     /// The first thing that is wrong, before anything is sent.
-    pub fn typed_inputs<K, V>(&self, words: impl IntoIterator<Item = (K, V)>) -> Result<Map<String, Value>, InputError>
+    pub fn typed_inputs<K, V>(
+        &self,
+        words: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Map<String, Value>, InputError>
     where
         K: AsRef<str>,
         V: AsRef<str>,
@@ -122,7 +129,8 @@ impl Action {
         for (key, word) in words {
             let name = key.as_ref().to_lowercase();
             let Some(input) = self.inputs.get(&name) else {
-                let nearest = suggest::nearest(&name, self.inputs.keys().map(String::as_str)).map(str::to_owned);
+                let nearest = suggest::nearest(&name, self.inputs.keys().map(String::as_str))
+                    .map(str::to_owned);
                 return Err(InputError::Undeclared { name, nearest });
             };
             let value = match input.typed(word.as_ref()) {
@@ -145,7 +153,8 @@ impl Action {
     pub fn complete_inputs(&self, data: &mut Map<String, Value>) -> Result<(), InputError> {
         for (name, value) in &*data {
             let Some(input) = self.inputs.get(name) else {
-                let nearest = suggest::nearest(name, self.inputs.keys().map(String::as_str)).map(str::to_owned);
+                let nearest = suggest::nearest(name, self.inputs.keys().map(String::as_str))
+                    .map(str::to_owned);
                 return Err(InputError::Undeclared { name: name.clone(), nearest });
             };
             input.check(value).map_err(|fault| InputError::Value { name: name.clone(), fault })?;
@@ -162,7 +171,9 @@ impl Action {
                 Some(default) => {
                     data.insert(name.clone(), default.clone());
                 }
-                None if input.is_required() => return Err(InputError::Required { name: name.clone() }),
+                None if input.is_required() => {
+                    return Err(InputError::Required { name: name.clone() });
+                }
                 None => {}
             }
         }
@@ -179,9 +190,13 @@ impl Action {
         for (name, input) in &self.inputs {
             match data.get(name) {
                 Some(value) => warnings.extend(
-                    input.check(value).map_err(|fault| RequestFault::Value { name: name.clone(), fault })?,
+                    input
+                        .check(value)
+                        .map_err(|fault| RequestFault::Value { name: name.clone(), fault })?,
                 ),
-                None if input.is_required() => return Err(RequestFault::Required { name: name.clone() }),
+                None if input.is_required() => {
+                    return Err(RequestFault::Required { name: name.clone() });
+                }
                 None => {}
             }
         }

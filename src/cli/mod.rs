@@ -1,1 +1,3 @@
 //! Everything a person at a terminal sees; nothing imports it.
+
+pub mod render;

@@ -3,7 +3,8 @@
 /// Names across then down, `count` to a line, each column as wide as its longest name plus four.
 /// Every line starts with four spaces.
 pub fn across(names: &[String], count: usize) -> String {
-    let rows: Vec<Vec<&str>> = names.chunks(count.max(1)).map(|row| row.iter().map(String::as_str).collect()).collect();
+    let rows: Vec<Vec<&str>> =
+        names.chunks(count.max(1)).map(|row| row.iter().map(String::as_str).collect()).collect();
     aligned(&rows)
 }
 
@@ -27,13 +28,20 @@ pub fn down(names: &[String], count: usize, least: usize) -> String {
 pub fn aligned<T: AsRef<str>>(rows: &[Vec<T>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.as_ref().chars().count()).max().unwrap_or(0)
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.as_ref().chars().count())
+            .max()
+            .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
     for row in rows {
-        let line: String =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{:width$}    ", cell.as_ref())).collect();
+        let line: String = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{:width$}    ", cell.as_ref()))
+            .collect();
         text.push_str(format!("    {line}").trim_end());
         text.push('\n');
     }

@@ -176,20 +176,33 @@ mod tests {
             "summaries": {}});
         let text = document.render();
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap_or_default(), expected);
-        assert!(text.starts_with("{\n   \"agent\": \"rpcutil\",\n   \"action\": \"ping\",\n   \"replies\": [\n"));
+        assert!(text.starts_with(
+            "{\n   \"agent\": \"rpcutil\",\n   \"action\": \"ping\",\n   \"replies\": [\n"
+        ));
     }
 
     #[test]
     fn each_kind_of_line() {
         let check = |line: Line<'_>, expected: &str| assert_eq!(line.render(), expected);
-        check(Line::Discovery { count: None, dt: None, dm: "mc" }, r#"{"k":"discovery","dm":"mc"}"#);
+        check(
+            Line::Discovery { count: None, dt: None, dm: "mc" },
+            r#"{"k":"discovery","dm":"mc"}"#,
+        );
         check(
             Line::Discovery { count: Some(2), dt: Some(0.5), dm: "mc" },
             r#"{"k":"discovery","count":2,"dt":0.5,"dm":"mc"}"#,
         );
         check(Line::Error { err: "no" }, r#"{"k":"error","err":"no"}"#);
-        check(Line::Summaries { agg: &json!({"v": {"a": 1}}) }, r#"{"k":"summaries","agg":{"v":{"a":1}}}"#);
+        check(
+            Line::Summaries { agg: &json!({"v": {"a": 1}}) },
+            r#"{"k":"summaries","agg":{"v":{"a":1}}}"#,
+        );
         let line = Line::Result { pr: &json!({"senderid": "n1"}), rr: &entry() }.render();
-        assert!(line.starts_with(r#"{"k":"result","pr":{"senderid":"n1"},"rr":{"sender":"n1","action":"ping""#), "{line}");
+        assert!(
+            line.starts_with(
+                r#"{"k":"result","pr":{"senderid":"n1"},"rr":{"sender":"n1","action":"ping""#
+            ),
+            "{line}"
+        );
     }
 }

@@ -14,7 +14,13 @@ const WIDEST: usize = 80;
 /// One line, not ended: `2 / 3    1s [=====>----]  67%`. Nothing when the terminal is too narrow for a bar.
 ///
 /// `elapsed` is absent until the first reply.
-pub fn bar(done: usize, total: usize, elapsed: Option<Duration>, columns: usize, style: Style) -> Option<String> {
+pub fn bar(
+    done: usize,
+    total: usize,
+    elapsed: Option<Duration>,
+    columns: usize,
+    style: Style,
+) -> Option<String> {
     if columns < NARROWEST {
         return None;
     }

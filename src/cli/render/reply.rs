@@ -78,7 +78,8 @@ pub struct Format<'a> {
 
 /// The block of one reply, ending with an empty line.
 pub fn block(reply: Reply<'_>, format: Format<'_>) -> String {
-    let mut out = format!("{:<40} {}\n\n", printable(reply.sender), status(reply.status, format.style));
+    let mut out =
+        format!("{:<40} {}\n\n", printable(reply.sender), status(reply.status, format.style));
     if format.verbose {
         if reply.status != 0 {
             out.push_str(&failure(reply.message, format.style));
@@ -122,7 +123,9 @@ fn outputs(data: &Value, labels: &BTreeMap<String, String>) -> String {
     let mut out = String::new();
     for (_, label, value) in lines {
         let text = match value {
-            Value::Array(_) | Value::Object(_) => pretty(value, Layout { prefix: &prefix, indent: "  ", width: 80 }),
+            Value::Array(_) | Value::Object(_) => {
+                pretty(value, Layout { prefix: &prefix, indent: "  ", width: 80 })
+            }
             scalar => printable(&plain(scalar)),
         };
         out.push_str(&format!("{label:>width$}: {}\n", text.trim(), width = longest + 3));
@@ -151,7 +154,12 @@ mod tests {
     #[test]
     fn a_good_reply_lists_its_outputs_by_label() {
         let text = draw(0, "OK", json!({"status": "running\n", "pid": 12, "none": null}), false);
-        assert_eq!(text, format!("{HEADER}\n\n             none: \n              pid: 12\n   Service Status: running\n\n"));
+        assert_eq!(
+            text,
+            format!(
+                "{HEADER}\n\n             none: \n              pid: 12\n   Service Status: running\n\n"
+            )
+        );
     }
 
     #[test]

@@ -55,7 +55,11 @@ impl Statistics {
             }
         };
         let total = rounded(self.request + self.discovery);
-        format!("Finished processing {} / {} hosts in {total}\n", paint(self.responses), paint(self.discovered))
+        format!(
+            "Finished processing {} / {} hosts in {total}\n",
+            paint(self.responses),
+            paint(self.discovered)
+        )
     }
 
     fn details(&self, style: Style) -> String {
@@ -158,7 +162,8 @@ pub(crate) mod tests {
 
     #[test]
     fn long_lists_are_cut_unless_verbose() {
-        let statistics = Statistics { no_responses: (0..250).map(|n| format!("n{n:03}")).collect(), ..sample() };
+        let statistics =
+            Statistics { no_responses: (0..250).map(|n| format!("n{n:03}")).collect(), ..sample() };
         let short = statistics.footer(Style::PLAIN, false);
         assert!(short.contains("No Responses from (showing first 200): 250"));
         assert!(short.contains("n199") && !short.contains("n200"));

@@ -40,8 +40,14 @@ mod tests {
             lines: lines.iter().map(|line| line.to_string()).collect(),
         };
         assert_eq!(summaries(&[], Style::PLAIN), "");
-        assert_eq!(summaries(&[summary(&["a: 1"])], Style::PLAIN), "Summary of Value:\n\n   a: 1\n\n");
+        assert_eq!(
+            summaries(&[summary(&["a: 1"])], Style::PLAIN),
+            "Summary of Value:\n\n   a: 1\n\n"
+        );
         assert_eq!(summaries(&[summary(&["|\n|"])], Style::PLAIN), "Summary of Value:\n\n|\n|\n\n");
-        assert_eq!(summaries(&[summary(&[])], Style::PLAIN), "Summary of Value:\n\n   No summary received\n\n");
+        assert_eq!(
+            summaries(&[summary(&[])], Style::PLAIN),
+            "Summary of Value:\n\n   No summary received\n\n"
+        );
     }
 }

@@ -11,7 +11,11 @@ pub struct Table {
 impl Table {
     /// An empty table with these headers.
     pub fn new<T: Into<String>>(headers: impl IntoIterator<Item = T>) -> Table {
-        Table { title: None, headers: headers.into_iter().map(Into::into).collect(), rows: Vec::new() }
+        Table {
+            title: None,
+            headers: headers.into_iter().map(Into::into).collect(),
+            rows: Vec::new(),
+        }
     }
 
     /// Puts a centred title above the headers.
@@ -54,7 +58,12 @@ impl Table {
         let mut widths: Vec<usize> = (0..self.headers.len())
             .map(|column| {
                 let cells = self.rows.iter().filter_map(|row| row.get(column));
-                cells.chain(self.headers.get(column)).flat_map(|cell| cell.lines()).map(columns).max().unwrap_or(0)
+                cells
+                    .chain(self.headers.get(column))
+                    .flat_map(|cell| cell.lines())
+                    .map(columns)
+                    .max()
+                    .unwrap_or(0)
             })
             .collect();
         let needed = self.title.as_deref().map_or(0, |title| columns(title) + 2);

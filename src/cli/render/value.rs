@@ -53,7 +53,13 @@ fn write(out: &mut String, value: &Value, layout: Layout<'_>, depth: usize) {
         Value::Object(map) => {
             let mut pairs: Vec<_> = map.iter().collect();
             pairs.sort_by_key(|(key, _)| *key);
-            block(out, ('{', '}'), pairs.into_iter().map(|(key, item)| (Some(key), item)), layout, depth);
+            block(
+                out,
+                ('{', '}'),
+                pairs.into_iter().map(|(key, item)| (Some(key), item)),
+                layout,
+                depth,
+            );
         }
         scalar => out.push_str(&scalar.to_string()),
     }
@@ -126,7 +132,10 @@ mod tests {
         check(json!([]), "[]");
         check(json!({}), "{}");
         check(json!(["a", 1, null]), r#"["a", 1, null]"#);
-        check(json!({"b": ["x", ["y"]], "a": {}}), "{\n    \"a\": {},\n    \"b\": [\"x\", [\"y\"]]\n  }");
+        check(
+            json!({"b": ["x", ["y"]], "a": {}}),
+            "{\n    \"a\": {},\n    \"b\": [\"x\", [\"y\"]]\n  }",
+        );
         check(json!([{"a": 1}]), "[\n    {\n      \"a\": 1\n    }\n  ]");
     }
 

@@ -29,8 +29,8 @@ pub fn bar(
     let count = format!("{done} / {total}");
     let count = if done < total { style.red(&count) } else { style.green(&count) };
     let elapsed = elapsed.map_or_else(|| "---".to_string(), |span| whole_seconds(span.as_secs()));
-    let percent = if total == 0 { 100 } else { done_here * 100 / total };
-    let filled = if total == 0 { width } else { width * done_here / total };
+    let percent = (done_here * 100).checked_div(total).unwrap_or(100);
+    let filled = (width * done_here).checked_div(total).unwrap_or(width);
     let mut cells: Vec<char> = (0..width).map(|at| if at < filled { '=' } else { '-' }).collect();
     if filled > 0 && filled < width {
         cells[filled - 1] = '>';

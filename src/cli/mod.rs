@@ -1,3 +1,174 @@
 //! Everything a person at a terminal sees; nothing imports it.
+//!
+//! [`main`] finds the command in the table [`COMMANDS`], lets [`argv`] sort what was typed, and
+//! turns the result into an exit code. Each command is one file with an argh structure that
+//! implements [`command::Subcommand`].
 
-pub mod render;
+pub mod argv;
+pub mod command;
+pub mod context;
+pub mod exit;
+mod help;
+mod terminal;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use argv::{Globals, Grammar};
+use command::{Command, Kind, Leaf};
+use context::Context;
+use exit::{Exit, Failure};
+
+use crate::util::suggest;
+
+/// What `--version` shows.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+const SUMMARY: &str =
+    "Choria orchestrates fleets of servers: this is its broker, its server and its client.";
+
+/// Every command, in the order of the help text.
+static COMMANDS: &[Command] = &[];
+
+/// Runs the program with the words behind its name.
+pub fn main(words: Vec<OsString>) -> ExitCode {
+    let result = read(words).and_then(run);
+    let exit = match result {
+        Ok(exit) => exit,
+        Err(failure) => {
+            // Nobody is left to tell when standard error is gone.
+            let _ = io::stderr().write_all(failure.report().as_bytes());
+            failure.outcome()
+        }
+    };
+    let _ = io::stdout().flush();
+    ExitCode::from(exit.code())
+}
+
+/// Our options are text; a word that is not cannot be one of them.
+fn read(words: Vec<OsString>) -> Result<Vec<String>, Failure> {
+    words
+        .into_iter()
+        .map(|word| {
+            word.into_string()
+                .map_err(|word| Failure::new(format!("argument {word:?} is not valid UTF-8 text")))
+        })
+        .collect()
+}
+
+fn run(words: Vec<String>) -> Result<Exit, Failure> {
+    let mut globals = Globals::default();
+    let top =
+        Place { name: "choria".to_owned(), commands: COMMANDS, default: None, summary: SUMMARY };
+    top.run(&words, &mut globals)
+}
+
+/// A group that is being looked into for the command that was typed.
+struct Place {
+    name: String,
+    summary: &'static str,
+    commands: &'static [Command],
+    default: Option<&'static str>,
+}
+
+impl Place {
+    fn run(&self, words: &[String], globals: &mut Globals) -> Result<Exit, Failure> {
+        let default = self.default.and_then(|name| self.find(name));
+        let grammar = match default.map(|command| &command.kind) {
+            Some(Kind::Leaf(leaf)) => Grammar::of((leaf.info)()),
+            _ => Grammar::globals_only(),
+        };
+        let (before, after) = argv::split_at_name(words, &grammar);
+        let Some(word) = after.first() else {
+            return self.run_default(default, words, globals);
+        };
+        if word == "help" {
+            globals.help = true;
+            return self.run(&[before, &after[1..]].concat(), globals);
+        }
+        let Some(command) = self.find(word) else {
+            return Err(self.unknown(word));
+        };
+        let rest = [before, &after[1..]].concat();
+        let name = format!("{} {}", self.name, command.name);
+        match &command.kind {
+            Kind::Leaf(leaf) => execute(&name, command, leaf, &rest, globals),
+            Kind::Group { summary, commands, default } => {
+                Place { name, summary, commands, default: *default }.run(&rest, globals)
+            }
+        }
+    }
+
+    /// Only options were typed.
+    fn run_default(
+        &self,
+        default: Option<&Command>,
+        words: &[String],
+        globals: &mut Globals,
+    ) -> Result<Exit, Failure> {
+        if let Some(command) = default
+            && let Kind::Leaf(leaf) = &command.kind
+        {
+            let name = format!("{} {}", self.name, command.name);
+            let wants_group_help = globals.help;
+            if !wants_group_help {
+                return execute(&name, command, leaf, words, globals);
+            }
+        }
+        argv::sort(words, &Grammar::globals_only(), globals)?;
+        if globals.version {
+            return version();
+        }
+        if globals.help {
+            return print(&help::group(&self.name, self.summary, self.commands));
+        }
+        let message = format!("a command is missing; the commands of {} are", self.name);
+        Err(Failure::new(format!("{message}:\n{}", help::list(self.commands))))
+    }
+
+    fn find(&self, name: &str) -> Option<&'static Command> {
+        self.commands.iter().find(|command| command.is(name))
+    }
+
+    fn unknown(&self, word: &str) -> Failure {
+        let failure = Failure::new(format!("unknown command '{word}'"));
+        match suggest::nearest(word, help::names(self.commands)) {
+            Some(near) => failure.hint(format!("did you mean {} {near}?", self.name)),
+            None => failure.hint(format!("{} --help lists the commands", self.name)),
+        }
+    }
+}
+
+fn execute(
+    name: &str,
+    command: &Command,
+    leaf: &Leaf,
+    words: &[String],
+    globals: &mut Globals,
+) -> Result<Exit, Failure> {
+    let info = (leaf.info)();
+    let usage = help::usage(name, &info);
+    let sorted = argv::sort(words, &Grammar::of(info), globals)
+        .map_err(|failure| failure.hint(format!("usage: {usage}")))?;
+    if globals.help {
+        return print(&help::of(name, command));
+    }
+    if globals.version {
+        return version();
+    }
+    let line = sorted.into_line();
+    let line: Vec<&str> = line.iter().map(String::as_str).collect();
+    let context = Context::new(globals.clone())?;
+    let running = (leaf.start)(&name.split(' ').collect::<Vec<_>>(), &line, &context)?;
+    context.block_on(running)
+}
+
+fn version() -> Result<Exit, Failure> {
+    print(&format!("{VERSION}\n"))
+}
+
+fn print(text: &str) -> Result<Exit, Failure> {
+    io::stdout().write_all(text.as_bytes())?;
+    Ok(Exit::Success)
+}

@@ -5,6 +5,10 @@
 
 pub mod columns;
 pub mod document;
+pub mod facts;
+pub mod help;
+pub mod inventory;
+pub mod ping;
 pub mod progress;
 pub mod reply;
 pub mod statistics;

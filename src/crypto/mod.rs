@@ -1,1 +1,7 @@
 //! The only direct user of ring and rsa: hashes, signatures, random numbers, certificates.
+//!
+//! Everything here takes bytes and gives bytes; policy (which names, which keys are good enough for
+//! which use) is decided in [`crate::security`].
+
+pub mod hash;
+pub mod random;

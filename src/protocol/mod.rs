@@ -1,1 +1,32 @@
 //! Choria messages: envelopes, filters, subjects, RPC bodies, events. Pure.
+//!
+//! A message on the wire is a [`Transport`] around a secure request or reply ([`v1`]) around a
+//! [`Request`] or [`Reply`] around the bytes an agent understands ([`rpc`]). Nothing here checks a
+//! signature, reads a clock or opens a socket: [`crate::security`] says who may say what, and times
+//! are passed in. Everything is bounded by [`limits`], and no input makes a decoder panic.
+
+pub mod event;
+mod fault;
+pub mod filter;
+mod json;
+pub mod limits;
+mod message;
+pub mod rpc;
+pub mod subject;
+mod transport;
+pub mod v1;
+
+pub use fault::{Fault, Layer};
+pub use filter::Filter;
+pub use json::base64_decode;
+pub use message::{Reply, Request};
+pub use transport::{Federation, Hop, Transport};
+
+/// Which generation of the protocol a message belongs to. A reply has the version of its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// X.509 security: `choria:transport:1` and the layers inside it.
+    V1,
+    /// Token security: `io.choria.protocol.v2.transport`. This build refuses to decode it.
+    V2,
+}

@@ -1,0 +1,204 @@
+//! Why a peer's message, or one of ours, is refused.
+
+use std::fmt;
+
+/// The envelope a fault was found in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layer {
+    /// The outermost envelope.
+    Transport,
+    /// The signed envelope of a request.
+    SecureRequest,
+    /// The hashed envelope of a reply.
+    SecureReply,
+    /// The request itself.
+    Request,
+    /// The reply itself.
+    Reply,
+    /// The body of an RPC request.
+    RequestBody,
+    /// The body of an RPC reply.
+    ReplyBody,
+    /// A lifecycle event.
+    Event,
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Layer::Transport => "transport",
+            Layer::SecureRequest => "secure request",
+            Layer::SecureReply => "secure reply",
+            Layer::Request => "request",
+            Layer::Reply => "reply",
+            Layer::RequestBody => "request body",
+            Layer::ReplyBody => "reply body",
+            Layer::Event => "event",
+        })
+    }
+}
+
+/// Why a message is refused. The first word of the text is what could not be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// The text is not JSON, not UTF-8, nested too deep, or a field is missing or of another type.
+    Json {
+        /// Where.
+        layer: Layer,
+        /// What the JSON reader said.
+        reason: String,
+    },
+    /// A v2 message; this build speaks v1 only.
+    VersionTwo,
+    /// `protocol` names something else.
+    Protocol {
+        /// Where.
+        layer: Layer,
+        /// What it named, shortened.
+        found: String,
+    },
+    /// A byte field is not padded standard base64.
+    Base64 {
+        /// Where.
+        layer: Layer,
+        /// The field.
+        field: &'static str,
+    },
+    /// A field is larger than [`crate::protocol::limits`] allows.
+    TooLarge {
+        /// Where.
+        layer: Layer,
+        /// The field.
+        field: &'static str,
+        /// Its size: bytes, or entries of a list.
+        size: usize,
+        /// The limit in the same unit.
+        limit: usize,
+    },
+    /// A field is empty that may not be.
+    Empty {
+        /// Where.
+        layer: Layer,
+        /// The field.
+        field: &'static str,
+    },
+    /// A request id is not 32 characters long.
+    RequestId {
+        /// How many characters it has.
+        chars: usize,
+    },
+    /// The time to live is below 30 seconds.
+    Ttl {
+        /// The seconds asked for.
+        secs: u64,
+    },
+    /// A time that no clock of this system can show.
+    Time {
+        /// Where.
+        layer: Layer,
+        /// The seconds since 1970.
+        secs: i64,
+    },
+    /// The payload is not UTF-8, which v1 needs.
+    Payload {
+        /// Where.
+        layer: Layer,
+    },
+    /// A filter holds an operator that does not exist.
+    Operator {
+        /// The operator, shortened.
+        found: String,
+    },
+    /// The hash of a secure reply does not fit its message.
+    Hash,
+    /// A lifecycle event of a kind this build does not know.
+    EventKind {
+        /// The event protocol, shortened.
+        found: String,
+    },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Json { layer, reason } => write!(f, "cannot read the {layer}: {reason}"),
+            Fault::VersionTwo => {
+                f.write_str("cannot read the transport: protocol v2 is not supported by this build")
+            }
+            Fault::Protocol { layer, found } => {
+                write!(f, "cannot read the {layer}: unknown protocol {found:?}")
+            }
+            Fault::Base64 { layer, field } => {
+                write!(f, "cannot read the {layer}: {field} is not valid base64")
+            }
+            Fault::TooLarge { layer, field, size, limit } => {
+                write!(
+                    f,
+                    "refused the {layer}: {field} has size {size}, at most {limit} is allowed"
+                )
+            }
+            Fault::Empty { layer, field } => write!(f, "refused the {layer}: {field} is empty"),
+            Fault::RequestId { chars } => {
+                write!(f, "refused the request: requestid has {chars} characters, it must have 32")
+            }
+            Fault::Ttl { secs } => {
+                write!(f, "refused the request: ttl is {secs} seconds, it must be at least 30")
+            }
+            Fault::Time { layer, secs } => {
+                write!(f, "refused the {layer}: time {secs} is out of range")
+            }
+            Fault::Payload { layer } => {
+                write!(f, "refused the {layer}: a v1 message must be UTF-8 text")
+            }
+            Fault::Operator { found } => {
+                write!(f, "refused the filter: {found:?} is not a fact operator")
+            }
+            Fault::Hash => {
+                f.write_str("refused the secure reply: its hash does not fit its message")
+            }
+            Fault::EventKind { found } => {
+                write!(f, "cannot read the event: unknown protocol {found:?}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl Fault {
+    pub(super) fn json(layer: Layer, error: &serde_json::Error) -> Self {
+        Fault::Json { layer, reason: short(&error.to_string()) }
+    }
+
+    /// [`Fault::TooLarge`] when `size` is above `limit`.
+    pub(super) fn bound(
+        layer: Layer,
+        field: &'static str,
+        size: usize,
+        limit: usize,
+    ) -> Result<(), Self> {
+        if size > limit { Err(Fault::TooLarge { layer, field, size, limit }) } else { Ok(()) }
+    }
+
+    /// [`Fault::Empty`] or [`Fault::TooLarge`] unless `text` has 1 to `limit` bytes.
+    pub(super) fn filled(
+        layer: Layer,
+        field: &'static str,
+        text: &str,
+        limit: usize,
+    ) -> Result<(), Self> {
+        if text.is_empty() {
+            return Err(Fault::Empty { layer, field });
+        }
+        Self::bound(layer, field, text.len(), limit)
+    }
+}
+
+/// Text from a peer, cut so that a log line stays a line.
+pub(super) fn short(text: &str) -> String {
+    const CHARS_MAX: usize = 120;
+    match text.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}

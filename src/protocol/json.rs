@@ -1,0 +1,147 @@
+//! JSON as Go's `encoding/json` writes it, so that our bytes equal the reference's.
+//!
+//! The difference to serde_json's own output: `<`, `>`, `&`, U+2028 and U+2029 are escaped.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::marker::PhantomData;
+
+use data_encoding::BASE64;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::ser::{Formatter, Serializer};
+
+use super::{Fault, Layer};
+
+/// Compact JSON with Go's escapes.
+pub(super) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut out = Vec::with_capacity(512);
+    let mut serializer = Serializer::with_formatter(&mut out, GoFormatter);
+    // Only a map with keys that are not text, or a failing writer, can fail: neither exists here.
+    value.serialize(&mut serializer).expect("our envelopes are JSON");
+    out
+}
+
+/// [`encode`] as text.
+pub(super) fn encode_string<T: Serialize>(value: &T) -> String {
+    // The serializer writes text and ASCII only.
+    String::from_utf8(encode(value)).expect("JSON is UTF-8")
+}
+
+pub(super) fn decode<'a, T: Deserialize<'a>>(layer: Layer, text: &'a [u8]) -> Result<T, Fault> {
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let read = only_object(&mut reader).and_then(|value| reader.end().map(|()| value));
+    read.map_err(|error| Fault::json(layer, &error))
+}
+
+/// Reads a struct from a JSON object only; serde would take an array of its fields as well.
+pub(super) fn only_object<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct Object<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+        type Value = T;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+    deserializer.deserialize_map(Object(PhantomData))
+}
+
+/// For fields where a JSON `null` means the empty value, as it does for a Go reader.
+pub(super) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Padded standard base64. Line breaks are skipped: old Ruby clients send them and Go skips them.
+pub fn base64_decode(text: &[u8]) -> Option<Vec<u8>> {
+    if !text.iter().any(|b| matches!(b, b'\r' | b'\n')) {
+        return BASE64.decode(text).ok();
+    }
+    let joined: Vec<u8> = text.iter().copied().filter(|b| !matches!(b, b'\r' | b'\n')).collect();
+    BASE64.decode(&joined).ok()
+}
+
+struct GoFormatter;
+
+impl GoFormatter {
+    /// Bytes at the start of `rest` that Go escapes, and how.
+    fn escape(rest: &[u8]) -> Option<(usize, &'static [u8])> {
+        match rest {
+            [b'<', ..] => Some((1, br"\u003c")),
+            [b'>', ..] => Some((1, br"\u003e")),
+            [b'&', ..] => Some((1, br"\u0026")),
+            [0xe2, 0x80, 0xa8, ..] => Some((3, br"\u2028")),
+            [0xe2, 0x80, 0xa9, ..] => Some((3, br"\u2029")),
+            _ => None,
+        }
+    }
+}
+
+impl Formatter for GoFormatter {
+    fn write_string_fragment<W>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()>
+    where
+        W: ?Sized + Write,
+    {
+        let bytes = fragment.as_bytes();
+        let (mut start, mut at) = (0, 0);
+        while at < bytes.len() {
+            match Self::escape(&bytes[at..]) {
+                Some((length, escaped)) => {
+                    writer.write_all(&bytes[start..at])?;
+                    writer.write_all(escaped)?;
+                    at += length;
+                    start = at;
+                }
+                None => at += 1,
+            }
+        }
+        writer.write_all(&bytes[start..])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_escaped_as_go_does() {
+        for (text, expected) in [
+            ("plain", r#""plain""#),
+            ("a<b>&c", r#""a\u003cb\u003e\u0026c""#),
+            ("\u{2028}x\u{2029}", r#""\u2028x\u2029""#),
+            ("q\"\\ \n\r\t\u{8}\u{c}\u{1}\u{7f}", "\"q\\\"\\\\ \\n\\r\\t\\b\\f\\u0001\u{7f}\""),
+            ("Grüße ✓ &", r#""Grüße ✓ \u0026""#),
+            ("&", r#""\u0026""#),
+        ] {
+            assert_eq!(encode_string(&text), expected);
+        }
+    }
+
+    #[test]
+    fn base64_is_strict_but_for_line_breaks() {
+        for (text, expected) in [
+            ("cGluZw==", Some("ping")),
+            ("cGlu\nZw==\r\n", Some("ping")),
+            ("", Some("")),
+            ("cGluZw=", None),
+            ("cGluZw", None),
+            ("cGluZx==", None),
+            ("cGlu Zw==", None),
+            ("_-8=", None),
+        ] {
+            let decoded = base64_decode(text.as_bytes());
+            assert_eq!(decoded.as_deref(), expected.map(str::as_bytes), "{text}");
+        }
+    }
+}

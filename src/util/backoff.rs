@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-/// Delays in milliseconds of the first connection of a process: quick at first, then 5 s.
-/// The table is go-choria's `backoff.FiveSecStartGrace`.
-pub const INITIAL: &[u32] = &[
-    0, 25, 50, 75, 100, 125, 150, 200, 250, 500, 750, 1000, 1500, 2000, 2500, 3000, 3500, 4000,
-    4500, 5000,
-];
+/// Delays in milliseconds between attempts at a process's first connection: up to 5 s.
+/// The table is go-choria's `backoff.FiveSec`, which its initial loop enters at index 1.
+pub const INITIAL: &[u32] = &[500, 750, 1000, 1500, 2000, 2500, 3000, 3500, 4000, 4500, 5000];
 
 /// Delays in milliseconds after a lost connection: up to 20 s, so that a fleet returns spread out.
 /// The table is go-choria's `backoff.TwentySec`.
@@ -42,7 +39,7 @@ mod tests {
                 assert!(got <= Duration::from_millis(base / 2 + base), "attempt {attempt}");
             }
         }
-        assert_eq!(delay(INITIAL, 0), Duration::ZERO);
+        assert_eq!(delay(&[0], 0), Duration::ZERO);
         assert_eq!(delay(&[], 3), Duration::ZERO);
     }
 }

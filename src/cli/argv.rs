@@ -151,13 +151,18 @@ pub fn sort(words: &[String], grammar: &Grammar, globals: &mut Globals) -> Resul
             sorter.sorted.positionals.extend(sorter.words.by_ref().cloned());
         } else if word.starts_with("--") {
             sorter.long(word)?;
-        } else if word.len() > 1 && word.starts_with('-') && word.parse::<f64>().is_err() {
+        } else if word.len() > 1 && word.starts_with('-') && !is_number(word, grammar) {
             sorter.shorts(word)?;
         } else {
             sorter.sorted.positionals.push(word.clone());
         }
     }
     Ok(sorter.sorted)
+}
+
+/// A negative number is a value, unless the command has an option of that name.
+fn is_number(word: &str, grammar: &Grammar) -> bool {
+    word.parse::<f64>().is_ok() && grammar.find(word).is_none()
 }
 
 /// Splits a line at its first word that is no option: the words before it and from it on.

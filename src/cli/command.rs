@@ -11,6 +11,15 @@ use crate::cli::exit::{Exit, Failure};
 pub trait Subcommand: FromArgs + ArgsInfo + 'static {
     /// Does it. Data goes to standard output, everything else to standard error.
     fn run(self, context: &Context) -> impl Future<Output = Result<Exit, Failure>>;
+
+    /// Help about what stands on the line in front of `--help`, when there is more to say about it than
+    /// about the command. Only asked when something stands there.
+    ///
+    /// # Errors
+    /// When what stands there does not exist.
+    fn help_about(_positionals: &[String], _context: &Context) -> Result<Option<String>, Failure> {
+        Ok(None)
+    }
 }
 
 /// A command under way.
@@ -18,6 +27,9 @@ pub type Running<'c> = Pin<Box<dyn Future<Output = Result<Exit, Failure>> + 'c>>
 
 /// Reads a sorted line (second) for a command of a full name (first) and starts it.
 pub type Start = for<'c> fn(&[&str], &[&str], &'c Context) -> Result<Running<'c>, Failure>;
+
+/// Help about the positionals of a line, if there is any.
+pub type HelpAbout = fn(&[String], &Context) -> Result<Option<String>, Failure>;
 
 /// An entry of the command table.
 pub struct Command {
@@ -52,12 +64,14 @@ pub struct Leaf {
     pub info: fn() -> CommandInfoWithArgs,
     /// Reads the sorted line and starts it; the first parameter is the full name.
     pub start: Start,
+    /// [`Subcommand::help_about`].
+    pub help: HelpAbout,
 }
 
 impl Command {
     /// A command that is run by `C`.
     pub const fn new<C: Subcommand>(name: &'static str, aliases: &'static [&'static str]) -> Self {
-        let leaf = Leaf { info: C::get_args_info, start: start::<C> };
+        let leaf = Leaf { info: C::get_args_info, start: start::<C>, help: C::help_about };
         Self { name, aliases, hidden: false, kind: Kind::Leaf(leaf) }
     }
 

@@ -9,6 +9,7 @@ pub mod command;
 pub mod context;
 pub mod exit;
 mod help;
+pub mod render;
 mod terminal;
 
 use std::ffi::OsString;
@@ -151,15 +152,19 @@ fn execute(
     let usage = help::usage(name, &info);
     let sorted = argv::sort(words, &Grammar::of(info), globals)
         .map_err(|failure| failure.hint(format!("usage: {usage}")))?;
-    if globals.help {
-        return print(&help::of(name, command));
-    }
     if globals.version {
         return version();
     }
+    if globals.help && sorted.positionals.is_empty() {
+        return print(&help::of(name, command));
+    }
+    let context = Context::new(globals.clone())?;
+    if globals.help {
+        let special = (leaf.help)(&sorted.positionals, &context)?;
+        return print(&special.unwrap_or_else(|| help::of(name, command)));
+    }
     let line = sorted.into_line();
     let line: Vec<&str> = line.iter().map(String::as_str).collect();
-    let context = Context::new(globals.clone())?;
     let running = (leaf.start)(&name.split(' ').collect::<Vec<_>>(), &line, &context)?;
     context.block_on(running)
 }

@@ -1,1 +1,37 @@
-//! What needs the operating system directly: epoll, sockets, limits. The only unsafe code.
+//! What needs the operating system directly: epoll, sockets, limits. The only module that may hold unsafe code; thanks
+//! to rustix it holds none so far.
+
+mod epoll;
+mod socket;
+
+pub use epoll::{Epoll, Events, Interest, Ready, Wake};
+pub use socket::{accept, listen};
+
+use std::io;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Raises the limit of open files to the most this process may have; returns the limit that then holds.
+pub fn raise_nofile_limit() -> io::Result<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
+    }
+    Ok(limit.maximum.unwrap_or(u64::MAX))
+}
+
+/// The kernel's name of this host; it may or may not be fully qualified.
+pub fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_and_names() {
+        assert!(raise_nofile_limit().is_ok_and(|limit| limit > 0));
+        assert!(!hostname().is_empty());
+    }
+}

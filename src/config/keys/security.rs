@@ -1,0 +1,120 @@
+//! Keys of identities, certificates and tokens.
+
+use super::{COUNT, Key, Kind, key};
+use Kind::{Boolean, Choice, CommaList, Path, Text};
+
+pub(super) const KEYS: &[Key] = &[
+    key(
+        "plugin.security.provider",
+        Choice(&["puppet", "file", "pkcs11", "certmanager", "choria"]),
+        "puppet",
+        "Where certificates and keys come from",
+    ),
+    key("plugin.security.file.certificate", Path, "", "The certificate of the file provider"),
+    key("plugin.security.file.key", Path, "", "The private key of the file provider"),
+    key("plugin.security.file.ca", Path, "", "The CA of the file provider"),
+    key(
+        "plugin.choria.security.certname_whitelist",
+        CommaList,
+        r"\.mcollective$,\.choria$",
+        "Patterns of the certificates that may make requests",
+    ),
+    key(
+        "plugin.choria.security.privileged_users",
+        CommaList,
+        r"\.privileged.mcollective$,\.privileged.choria$",
+        "Patterns of the certificates that may speak for another caller",
+    ),
+    key(
+        "plugin.security.support_legacy_certificates",
+        Boolean,
+        "false",
+        "Accept server certificates that only have a common name",
+    ),
+    key(
+        "plugin.security.cipher_suites",
+        CommaList,
+        "",
+        "The TLS cipher suites, by their Go names; the secure ones when not set",
+    ),
+    key(
+        "plugin.security.ecc_curves",
+        CommaList,
+        "",
+        "The TLS curves: X25519, CurveP256, CurveP384, CurveP521",
+    ),
+    key(
+        "plugin.security.server_anon_tls",
+        Boolean,
+        "false",
+        "Servers connect without a certificate and log in with a token",
+    ),
+    key(
+        "plugin.security.client_anon_tls",
+        Boolean,
+        "false",
+        "Clients connect without a certificate and log in with a token",
+    ),
+    key("plugin.security.issuer.names", CommaList, "", "The names of the issuers of tokens"),
+    key("plugin.security.issuer.*.public", Text, "", "The public key of an issuer, in hex"),
+    key("plugin.choria.security.server.token_file", Path, "", "The token of this server"),
+    key("plugin.choria.security.server.seed_file", Path, "", "The seed of that token's key"),
+    key(
+        "plugin.choria.security.request_signer.url",
+        Text,
+        "",
+        "The web service that signs requests",
+    ),
+    key(
+        "plugin.choria.security.request_signer.service",
+        Boolean,
+        "false",
+        "Let a Choria service sign requests",
+    ),
+    key(
+        "plugin.choria.security.request_signer.token_file",
+        Path,
+        "",
+        "The token shown to the signer",
+    ),
+    key(
+        "plugin.choria.security.request_signer.seed_file",
+        Path,
+        "",
+        "The seed of that token's key",
+    ),
+    key(
+        "plugin.security.choria.trusted_signers",
+        CommaList,
+        "",
+        "Hex keys that may sign tokens for the choria provider",
+    ),
+    key("plugin.security.choria.certificate", Path, "", "The certificate of the choria provider"),
+    key("plugin.security.choria.key", Path, "", "The private key of the choria provider"),
+    key("plugin.security.choria.ca", Path, "", "The CA of the choria provider"),
+    key("plugin.security.choria.token_file", Path, "", "The token of the choria provider"),
+    key("plugin.security.choria.seed_file", Path, "", "The seed of that token's key"),
+    key("plugin.security.choria.sign_replies", Boolean, "true", "Sign replies"),
+    key(
+        "plugin.security.certmanager.namespace",
+        Text,
+        "choria",
+        "The Kubernetes namespace of the certificates",
+    ),
+    key("plugin.security.certmanager.issuer", Text, "", "The issuer to ask"),
+    key("plugin.security.certmanager.replace", Boolean, "true", "Replace requests that exist"),
+    key(
+        "plugin.security.certmanager.alt_names",
+        CommaList,
+        "",
+        "Further names for the certificate",
+    ),
+    key(
+        "plugin.security.certmanager.api_version",
+        Text,
+        "v1",
+        "The version of the cert-manager interface",
+    ),
+    key("plugin.security.pkcs11.driver_file", Path, "", "The driver of the security token"),
+    key("plugin.security.pkcs11.slot", COUNT, "0", "The slot of the security token"),
+];

@@ -1,0 +1,184 @@
+//! The settings a role reads, typed and grouped. Filled once when a configuration is loaded.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::store::Store;
+use crate::util::secret::Secret;
+
+/// Keys under `plugin.choria.` that do not belong to the broker's network.
+#[derive(Debug, Clone)]
+pub struct Choria {
+    /// Brokers, each `host:port` or `scheme://host:port`.
+    pub middleware_hosts: Vec<String>,
+    /// Whether SRV records are asked for.
+    pub use_srv: bool,
+    /// The domain of SRV records; none means the domain of this host.
+    pub srv_domain: Option<String>,
+    /// Federations that a client talks through.
+    pub federation_collectives: Vec<String>,
+    /// Brokers of the federation.
+    pub federation_middleware_hosts: Vec<String>,
+    /// Refuse to send requests without a filter.
+    pub require_client_filter: bool,
+    /// End a discovery when answers stop coming.
+    pub windowed_discovery: bool,
+    /// The program of the external discovery method.
+    pub external_discovery_command: Option<PathBuf>,
+    /// The file of the inventory discovery method.
+    pub inventory_discovery_source: Option<PathBuf>,
+    /// Puppet's certificate folder.
+    pub ssl_dir: Option<PathBuf>,
+    /// The file a server writes its state to.
+    pub status_file_path: Option<PathBuf>,
+    /// Time between two writes of it; zero is off.
+    pub status_update_interval: Duration,
+    /// Publish bare lifecycle events instead of CloudEvents.
+    pub legacy_lifecycle_format: bool,
+    /// Run the network broker.
+    pub broker_network: bool,
+    /// Run the federation broker.
+    pub broker_federation: bool,
+    /// Data adapters to run.
+    pub adapters: Vec<String>,
+    /// Where statistics are served.
+    pub stats_address: String,
+    /// The port for that; 0 is off.
+    pub stats_port: u16,
+}
+
+impl Choria {
+    pub(super) fn from(store: &Store) -> Self {
+        let name = |key: &str| format!("plugin.choria.{key}");
+        Self {
+            middleware_hosts: store.list(&name("middleware_hosts")),
+            use_srv: store.flag(&name("use_srv")),
+            srv_domain: Some(store.text(&name("srv_domain"))).filter(|domain| !domain.is_empty()),
+            federation_collectives: store.list(&name("federation.collectives")),
+            federation_middleware_hosts: store.list(&name("federation_middleware_hosts")),
+            require_client_filter: store.flag(&name("require_client_filter")),
+            windowed_discovery: store.flag(&name("discovery.broadcast.windowed_timeout")),
+            external_discovery_command: store.path(&name("discovery.external.command")),
+            inventory_discovery_source: store.path(&name("discovery.inventory.source")),
+            ssl_dir: store.path(&name("ssldir")),
+            status_file_path: store.path(&name("status_file_path")),
+            status_update_interval: store.seconds(&name("status_update_interval")),
+            legacy_lifecycle_format: store.flag(&name("legacy_lifecycle_format")),
+            broker_network: store.flag(&name("broker_network")),
+            broker_federation: store.flag(&name("broker_federation")),
+            adapters: store.list(&name("adapters")),
+            stats_address: store.text(&name("stats_address")),
+            stats_port: store.port(&name("stats_port")),
+        }
+    }
+}
+
+/// Keys under `plugin.choria.network.`.
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// The address of the listeners; `::` is IPv4 and IPv6.
+    pub listen_address: String,
+    /// The port for clients and servers; 0 lets the system choose.
+    pub client_port: u16,
+    /// The `host:port` told to clients.
+    pub public_url: Option<String>,
+    /// Addresses and networks that may act as clients; empty means everybody.
+    pub client_hosts: Vec<String>,
+    /// TLS even where it is off elsewhere.
+    pub client_tls_force_required: bool,
+    /// Let no servers connect.
+    pub deny_server_connections: bool,
+    /// Time a TLS handshake may take.
+    pub tls_timeout: Duration,
+    /// Time a connection has to log in.
+    pub auth_timeout: Duration,
+    /// Time our own connections may take.
+    pub connect_timeout: Duration,
+    /// Time a slow connection gets.
+    pub write_deadline: Duration,
+    /// Time the broker gets to end.
+    pub soft_shutdown_timeout: Duration,
+    /// The name of the cluster, told to clients even when there is one broker only.
+    pub gateway_name: String,
+}
+
+impl Network {
+    pub(super) fn from(store: &Store) -> Self {
+        let name = |key: &str| format!("plugin.choria.network.{key}");
+        Self {
+            listen_address: store.text(&name("listen_address")),
+            client_port: store.port(&name("client_port")),
+            public_url: Some(store.text(&name("public_url"))).filter(|url| !url.is_empty()),
+            client_hosts: store.list(&name("client_hosts")),
+            client_tls_force_required: store.flag(&name("client_tls_force_required")),
+            deny_server_connections: store.flag(&name("deny_server_connections")),
+            tls_timeout: store.duration(&name("tls_timeout")),
+            auth_timeout: store.duration(&name("auth_timeout")),
+            connect_timeout: store.duration(&name("connect_timeout")),
+            write_deadline: store.duration(&name("write_deadline")),
+            soft_shutdown_timeout: store.seconds(&name("soft_shutdown_timeout")),
+            gateway_name: store.text(&name("gateway_name")),
+        }
+    }
+}
+
+/// Keys of identities and certificates.
+#[derive(Debug, Clone)]
+pub struct Security {
+    /// `puppet`, `file`, `pkcs11`, `certmanager` or `choria`.
+    pub provider: String,
+    /// The file provider's certificate.
+    pub file_certificate: Option<PathBuf>,
+    /// The file provider's key.
+    pub file_key: Option<PathBuf>,
+    /// The file provider's CA.
+    pub file_ca: Option<PathBuf>,
+    /// Patterns of certificates that may make requests.
+    pub allow_list: Vec<String>,
+    /// Patterns of certificates that may speak for others.
+    pub privileged_users: Vec<String>,
+    /// TLS cipher suites by their Go names; empty means the secure ones.
+    pub cipher_suites: Vec<String>,
+    /// TLS curves; empty means all.
+    pub ecc_curves: Vec<String>,
+    /// Accept server certificates without alternative names.
+    pub support_legacy_certificates: bool,
+}
+
+impl Security {
+    pub(super) fn from(store: &Store) -> Self {
+        Self {
+            provider: store.text("plugin.security.provider"),
+            file_certificate: store.path("plugin.security.file.certificate"),
+            file_key: store.path("plugin.security.file.key"),
+            file_ca: store.path("plugin.security.file.ca"),
+            allow_list: store.list("plugin.choria.security.certname_whitelist"),
+            privileged_users: store.list("plugin.choria.security.privileged_users"),
+            cipher_suites: store.list("plugin.security.cipher_suites"),
+            ecc_curves: store.list("plugin.security.ecc_curves"),
+            support_legacy_certificates: store.flag("plugin.security.support_legacy_certificates"),
+        }
+    }
+}
+
+/// The login of brokers that want one.
+#[derive(Debug, Clone, Default)]
+pub struct Nats {
+    /// The user name; only used together with a password.
+    pub user: Option<String>,
+    /// The password.
+    pub pass: Option<Secret<String>>,
+    /// A credentials file.
+    pub credentials: Option<PathBuf>,
+}
+
+impl Nats {
+    pub(super) fn from(store: &Store) -> Self {
+        let text = |key: &str| Some(store.text(key)).filter(|text| !text.is_empty());
+        Self {
+            user: text("plugin.nats.user"),
+            pass: text("plugin.nats.pass").map(Secret::new),
+            credentials: store.path("plugin.nats.credentials"),
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Keys of features that are not built yet. Ignoring such a key in silence could lose data or open
+//! a door, so every one is named at the start, and the worst ones refuse it.
+
+use crate::config::Role;
+use crate::config::store::Store;
+use crate::config::value::Value;
+
+/// What a key of an absent feature does to the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The process does not start.
+    Refuse,
+    /// A line in the log.
+    Warn,
+}
+
+/// A key that asks for something that is not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsupported {
+    /// The key.
+    pub key: &'static str,
+    /// `file:line` or the environment variable.
+    pub place: String,
+    /// What it does to the start.
+    pub severity: Severity,
+    /// What would happen if it were ignored, in one sentence without a full stop.
+    pub reason: &'static str,
+}
+
+impl std::fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {} is not supported yet: {}", self.place, self.key, self.reason)
+    }
+}
+
+/// When a key asks for the absent feature.
+#[derive(Clone, Copy)]
+enum When {
+    /// Its value is not empty, zero or no.
+    On,
+    /// Its text is one of these.
+    Is(&'static [&'static str]),
+}
+
+struct Rule {
+    key: &'static str,
+    roles: &'static [Role],
+    when: When,
+    severity: Severity,
+    reason: &'static str,
+}
+
+const BROKER: &[Role] = &[Role::Broker];
+const SERVER: &[Role] = &[Role::Server];
+const CLIENT: &[Role] = &[Role::Client];
+const NODES: &[Role] = &[Role::Server, Role::Client];
+const ALL: &[Role] = &[Role::Broker, Role::Server, Role::Client];
+
+const fn refuse(key: &'static str, roles: &'static [Role], reason: &'static str) -> Rule {
+    Rule { key, roles, when: When::On, severity: Severity::Refuse, reason }
+}
+
+const fn warn(key: &'static str, roles: &'static [Role], reason: &'static str) -> Rule {
+    Rule { key, roles, when: When::On, severity: Severity::Warn, reason }
+}
+
+const RULES: &[Rule] = &[
+    Rule {
+        key: "plugin.security.provider",
+        roles: ALL,
+        when: When::Is(&["pkcs11", "certmanager", "choria"]),
+        severity: Severity::Refuse,
+        reason: "only the providers puppet and file prove who is who",
+    },
+    refuse(
+        "plugin.security.server_anon_tls",
+        ALL,
+        "servers without a certificate could not be told apart",
+    ),
+    refuse(
+        "plugin.security.client_anon_tls",
+        ALL,
+        "clients without a certificate could not be told apart",
+    ),
+    refuse("plugin.security.issuer.names", ALL, "tokens cannot be checked"),
+    refuse(
+        "plugin.choria.network.client_signer_cert",
+        BROKER,
+        "client tokens cannot be checked, so every client would get in without one",
+    ),
+    refuse(
+        "plugin.choria.network.server_signer_cert",
+        BROKER,
+        "server tokens cannot be checked, so every server would get in without one",
+    ),
+    refuse(
+        "plugin.choria.network.stream.store",
+        BROKER,
+        "there are no streams, so what is published to them would be lost",
+    ),
+    refuse(
+        "plugin.choria.network.peers",
+        BROKER,
+        "there is no clustering, so each broker would serve its own part of the fleet",
+    ),
+    refuse("plugin.choria.network.leafnode_port", BROKER, "leaf nodes could not connect"),
+    refuse(
+        "plugin.choria.network.leafnode_remotes",
+        BROKER,
+        "messages would not reach the upper broker",
+    ),
+    refuse(
+        "plugin.choria.network.gateway_remotes",
+        BROKER,
+        "messages would not reach other clusters",
+    ),
+    refuse("plugin.choria.network.gateway_port", BROKER, "other clusters could not connect"),
+    refuse(
+        "plugin.choria.network.mapping.names",
+        BROKER,
+        "messages would arrive on subjects nobody listens to",
+    ),
+    refuse(
+        "plugin.choria.network.provisioning.client_password",
+        BROKER,
+        "new servers would not be kept apart from the fleet",
+    ),
+    refuse(
+        "plugin.choria.network.provisioning.signer_cert",
+        BROKER,
+        "new servers would not be kept apart from the fleet",
+    ),
+    refuse(
+        "plugin.choria.network.provisioning.provisioner_without_token",
+        BROKER,
+        "new servers would not be kept apart from the fleet",
+    ),
+    refuse("plugin.choria.broker_federation", BROKER, "messages would not cross the federation"),
+    refuse("plugin.choria.adapters", BROKER, "what the adapters copy would be lost"),
+    warn("plugin.choria.network.system.user", BROKER, "nobody can log in to the system account"),
+    warn("plugin.choria.network.websocket_port", BROKER, "web socket clients cannot connect"),
+    warn("plugin.choria.stats_port", BROKER, "statistics are not served"),
+    refuse(
+        "plugin.choria.server.provision",
+        SERVER,
+        "this server would wait for a provisioner that never finds it",
+    ),
+    refuse("rpcaudit", SERVER, "requests would leave no trace in the audit log"),
+    warn("registration", SERVER, "registration data is not published"),
+    warn("plugin.choria.machine.store", SERVER, "autonomous agents do not run"),
+    warn("plugin.machines.download", SERVER, "autonomous agents are not fetched"),
+    warn("plugin.choria.executor.enabled", SERVER, "background jobs are refused"),
+    warn("plugin.choria.submission.spool", SERVER, "messages wait in the spool and are not sent"),
+    warn("plugin.choria.services.registry.store", SERVER, "the registry service does not run"),
+    warn("plugin.choria.agent_provider.mcorpc.agent_shim", SERVER, "Ruby agents are not hosted"),
+    warn("plugin.choria.prometheus_textfile_directory", SERVER, "no metrics are written"),
+    warn("plugin.scout.overrides", SERVER, "health checks do not run"),
+    warn("plugin.scout.tags", SERVER, "health checks do not run"),
+    refuse(
+        "plugin.nats.credentials",
+        NODES,
+        "the connection would be made without the credentials",
+    ),
+    refuse(
+        "plugin.choria.federation.collectives",
+        SERVER,
+        "this server would not be reached through its federation",
+    ),
+    refuse(
+        "plugin.choria.security.request_signer.url",
+        CLIENT,
+        "requests would go out without the signature of the signer",
+    ),
+    refuse(
+        "plugin.choria.security.request_signer.service",
+        CLIENT,
+        "requests would go out without the signature of the signer",
+    ),
+    refuse(
+        "plugin.choria.security.request_signer.token_file",
+        CLIENT,
+        "requests would not be made in the name of the token",
+    ),
+    refuse(
+        "plugin.choria.security.request_signer.seed_file",
+        CLIENT,
+        "requests would not be made in the name of the token",
+    ),
+    warn(
+        "plugin.choria.services.registry.cache",
+        CLIENT,
+        "agent descriptions are only looked for in libdir",
+    ),
+    Rule {
+        key: "default_discovery_method",
+        roles: CLIENT,
+        when: When::Is(&["puppetdb", "external", "inventory"]),
+        severity: Severity::Refuse,
+        reason: "other nodes than the intended ones could be found",
+    },
+];
+
+/// The rules that fit what is set.
+pub(super) fn find(store: &Store, role: Role) -> Vec<Unsupported> {
+    let mut found: Vec<_> = RULES
+        .iter()
+        .filter(|rule| rule.roles.contains(&role) && store.is_set(rule.key))
+        .filter(|rule| store.value(rule.key).is_some_and(|value| rule.when.fits(&value)))
+        .map(|rule| Unsupported {
+            key: rule.key,
+            place: store.origin(rule.key).to_string(),
+            severity: rule.severity,
+            reason: rule.reason,
+        })
+        .collect();
+    found.sort_by_key(|unsupported| unsupported.severity);
+    found
+}
+
+impl When {
+    fn fits(self, value: &Value) -> bool {
+        match self {
+            Self::On => !value.is_off(),
+            Self::Is(words) => words.contains(&value.to_text().as_str()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::keys;
+
+    #[test]
+    fn every_rule_is_about_a_known_key() {
+        for rule in RULES {
+            assert!(keys::find(rule.key).is_some(), "{}", rule.key);
+            assert!(!rule.reason.ends_with('.'), "{}", rule.key);
+        }
+    }
+}

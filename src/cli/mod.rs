@@ -9,6 +9,7 @@ pub mod command;
 pub mod context;
 pub mod exit;
 mod help;
+pub mod nodes;
 pub mod render;
 mod terminal;
 

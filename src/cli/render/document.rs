@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::statistics::Statistics;
 use super::value::indented;
+use crate::rpc::Stats;
 use crate::util::time;
 
 /// One reply in a document.
@@ -18,7 +18,7 @@ pub struct ReplyEntry {
     /// Action that was answered.
     pub action: String,
     /// Status, 0 is good.
-    pub statuscode: u8,
+    pub statuscode: i64,
     /// Status message.
     pub statusmsg: String,
     /// Reply data.
@@ -43,8 +43,8 @@ pub struct StatisticsEntry {
     start_time_utc: String,
 }
 
-impl From<&Statistics> for StatisticsEntry {
-    fn from(statistics: &Statistics) -> StatisticsEntry {
+impl From<&Stats> for StatisticsEntry {
+    fn from(statistics: &Stats) -> StatisticsEntry {
         StatisticsEntry {
             requestid: statistics.request_id.clone(),
             no_responses: statistics.no_responses.clone(),
@@ -56,7 +56,7 @@ impl From<&Statistics> for StatisticsEntry {
             publish_time: nanos(statistics.publish),
             request_time: nanos(statistics.request),
             discover_time: nanos(statistics.discovery),
-            start_time_utc: utc(statistics.started),
+            start_time_utc: time::rfc3339_micros(statistics.started),
         }
     }
 }
@@ -172,7 +172,7 @@ mod tests {
             "request_stats": {
                 "requestid": "4df1", "no_responses": ["n3"], "unexpected_responses": [], "discovered": 3,
                 "failed": 0, "ok": 2, "responses": 2, "publish_time": 300_000, "request_time": 41_300_000,
-                "discover_time": 2_001_000_000_u64, "start_time_utc": "2026-01-02T10:00:00Z"},
+                "discover_time": 2_001_000_000_u64, "start_time_utc": "2026-01-02T10:00:00.000000Z"},
             "summaries": {}});
         let text = document.render();
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap_or_default(), expected);

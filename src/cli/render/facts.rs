@@ -51,6 +51,7 @@ impl Report {
                 nodes.len()
             ));
             if options.nodes {
+                out.push('\n');
                 for node in &nodes {
                     out.push_str(&format!("    {}\n", printable(node)));
                 }
@@ -130,7 +131,7 @@ mod tests {
         let text = sample().text("os.name", Options { nodes: true, reverse: true });
         assert_eq!(
             text,
-            "Report for fact: os.name\n\n  CentOS found 2 times\n    n1\n    n2\n\n  nil    found 1 times\n    n3\n\n\n"
+            "Report for fact: os.name\n\n  CentOS found 2 times\n\n    n1\n    n2\n\n  nil    found 1 times\n\n    n3\n\n\n"
         );
     }
 

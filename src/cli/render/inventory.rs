@@ -37,7 +37,7 @@ fn server_lines(inventory: &Value, statistics: &Value) -> Vec<(&'static str, Str
     if inventory["upgradable"] == Value::Bool(true) {
         version.push_str(" (upgradable during provisioning)");
     }
-    let started = statistics["starttime"].as_i64().map(|secs| time::rfc3339(time::from_unix(secs)));
+    let started = statistics["starttime"].as_i64().map(utc);
     let mut lines = vec![
         ("Version", version),
         ("Start Time", started.unwrap_or_default()),
@@ -57,6 +57,11 @@ fn server_lines(inventory: &Value, statistics: &Value) -> Vec<(&'static str, Str
         lines.push((label, plain(&statistics[key])));
     }
     lines
+}
+
+/// A moment in the form the reference prints it.
+fn utc(secs: i64) -> String {
+    time::rfc3339(time::from_unix(secs)).replace('T', " ").replace('Z', " +0000 UTC")
 }
 
 /// The texts of a list, sorted.
@@ -108,7 +113,7 @@ mod tests {
              \x20 Choria Server Statistics:\n\
              \n\
              \x20                   Version: 1.0.0 (upgradable during provisioning)\n\
-             \x20                Start Time: 2026-01-02T10:00:00Z\n\
+             \x20                Start Time: 2026-01-02 10:00:00 +0000 UTC\n\
              \x20               Config File: /etc/choria/server.conf\n\
              \x20               Collectives: eu, mcollective\n\
              \x20           Main Collective: mcollective\n\

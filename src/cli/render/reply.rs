@@ -42,7 +42,7 @@ impl Display {
     }
 
     /// Whether a reply with this status is shown.
-    pub fn shows(self, status: u8) -> bool {
+    pub fn shows(self, status: i64) -> bool {
         match self {
             Display::Ok => status == 0,
             Display::Failed => status != 0,
@@ -58,7 +58,7 @@ pub struct Reply<'a> {
     /// Identity of the node.
     pub sender: &'a str,
     /// Status of the reply, 0 is good.
-    pub status: u8,
+    pub status: i64,
     /// Status message.
     pub message: &'a str,
     /// Reply data, output defaults already in it.
@@ -99,7 +99,7 @@ fn failure(message: &str, style: Style) -> String {
     format!("    {}\n\n", style.yellow(&printable(message)))
 }
 
-fn status(code: u8, style: Style) -> String {
+fn status(code: i64, style: Style) -> String {
     match code {
         0 => String::new(),
         1 => style.red("Request Aborted"),
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn draw(status: u8, message: &str, data: Value, verbose: bool) -> String {
+    fn draw(status: i64, message: &str, data: Value, verbose: bool) -> String {
         let labels = BTreeMap::from([("status".to_string(), "Service Status".to_string())]);
         let format = Format { style: Style::PLAIN, verbose, labels: &labels };
         block(Reply { sender: "n1.example.net", status, message, data: &data }, format)

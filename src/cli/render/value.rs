@@ -5,7 +5,7 @@ use serde_json::Value;
 /// How [`pretty`] lays a value out.
 #[derive(Debug, Clone, Copy)]
 pub struct Layout<'a> {
-    /// In front of every line but the first.
+    /// In front of every line; not written before the first, which is as far to the right.
     pub prefix: &'a str,
     /// For each level below the first.
     pub indent: &'a str,
@@ -15,9 +15,9 @@ pub struct Layout<'a> {
 
 /// A value over several lines, keys sorted, short arrays on one line. No line break at the end.
 pub fn pretty(value: &Value, layout: Layout<'_>) -> String {
-    let mut out = String::new();
+    let mut out = String::from(layout.prefix);
     write(&mut out, value, layout, 0);
-    out
+    out.split_off(layout.prefix.len())
 }
 
 /// One value on one line: text as it is, nothing for null, JSON for the rest.
@@ -141,9 +141,9 @@ mod tests {
 
     #[test]
     fn long_arrays_are_broken() {
-        let long = "x".repeat(76);
+        let long = "x".repeat(74);
         check(json!([long]), &format!("[\"{long}\"]"));
-        let longer = "x".repeat(77);
+        let longer = "x".repeat(75);
         check(json!([longer]), &format!("[\n    \"{longer}\"\n  ]"));
     }
 

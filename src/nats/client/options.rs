@@ -1,0 +1,99 @@
+//! How a client connects and what it may use.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::net::servers::ServerList;
+use crate::util::secret::Secret;
+
+/// How long [`Initial::Once`] tries.
+pub const ONCE_LIMIT: Duration = Duration::from_secs(5);
+
+/// What to do when no broker can be reached at first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Initial {
+    /// Give up after [`ONCE_LIMIT`]; an authorization refusal is final at once. For one-shot commands.
+    Once,
+    /// Try for ever and log each failure. For daemons.
+    Forever,
+}
+
+/// The settings of a [`super::Client`].
+#[derive(Clone)]
+pub struct Options {
+    /// Where the brokers are; asked again for each round of attempts.
+    pub servers: ServerList,
+    /// Name of the connection in the broker's lists.
+    pub name: String,
+    /// TLS is used, and demanded, when set.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// User name.
+    pub user: Option<String>,
+    /// Password of the user.
+    pub password: Option<Secret<String>>,
+    /// Token, sent as `auth_token`.
+    pub token: Option<Secret<String>>,
+    /// First tokens of inboxes, without final dot.
+    pub inbox_prefix: String,
+    /// Limit of one attempt: look-up, TCP, INFO, TLS, CONNECT and PONG together.
+    pub connect_timeout: Duration,
+    /// Time between PINGs.
+    pub ping_interval: Duration,
+    /// Unanswered PINGs after which the connection counts as dead.
+    pub pings_outstanding_max: usize,
+    /// Bytes of publishes kept while there is no connection; more are refused.
+    pub reconnect_buffer_bytes: usize,
+    /// Bytes waiting for the socket above which publishers wait.
+    pub write_queue_bytes: usize,
+    /// Messages one subscription may have waiting; more are dropped and counted.
+    pub subscription_messages_max: usize,
+    /// Bytes one subscription may have waiting.
+    pub subscription_bytes_max: usize,
+    /// Bytes all subscriptions together may have waiting.
+    pub queued_bytes_max: usize,
+    /// What to do when no broker can be reached at first.
+    pub initial: Initial,
+    /// Do not receive what this connection publishes itself.
+    pub no_echo: bool,
+    /// Runs the connection's tasks.
+    pub executor: Arc<smol::Executor<'static>>,
+}
+
+impl Options {
+    /// The defaults of a Choria connection, in clear and without credentials.
+    pub fn new(servers: ServerList, executor: Arc<smol::Executor<'static>>) -> Self {
+        Self {
+            servers,
+            name: "choria".to_owned(),
+            tls: None,
+            user: None,
+            password: None,
+            token: None,
+            inbox_prefix: "_INBOX".to_owned(),
+            connect_timeout: Duration::from_secs(2),
+            ping_interval: Duration::from_secs(120),
+            pings_outstanding_max: 2,
+            reconnect_buffer_bytes: 10 * 1024,
+            write_queue_bytes: 1024 * 1024,
+            subscription_messages_max: 64 * 1024,
+            subscription_bytes_max: 64 * 1024 * 1024,
+            queued_bytes_max: 256 * 1024 * 1024,
+            initial: Initial::Once,
+            no_echo: false,
+            executor,
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("servers", &self.servers)
+            .field("name", &self.name)
+            .field("tls", &self.tls.is_some())
+            .field("user", &self.user)
+            .field("initial", &self.initial)
+            .finish_non_exhaustive()
+    }
+}

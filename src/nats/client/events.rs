@@ -20,11 +20,6 @@ pub enum Operation {
 /// Something that happened to the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The first connection is there.
-    Connected {
-        /// The broker's address.
-        url: String,
-    },
     /// The connection was lost; a new one is being sought.
     Disconnected {
         /// Why.

@@ -51,11 +51,7 @@ pub(super) async fn connect(
     shake_hands(options, target, deadline).await.map_err(|error| error.connecting_to(&server))
 }
 
-async fn shake_hands(
-    options: &Options,
-    target: Target,
-    deadline: Instant,
-) -> Result<Link, Error> {
+async fn shake_hands(options: &Options, target: Target, deadline: Instant) -> Result<Link, Error> {
     let server = &target.server;
     if server.scheme == Scheme::Wss {
         return Err(Error::new(ErrorKind::Unsupported, "web sockets are not supported"));

@@ -26,8 +26,7 @@ pub(super) async fn initial(inner: &Arc<Inner>) -> Result<Link, Error> {
     loop {
         let failure = match first_round(inner, limit).await {
             Ok(link) => {
-                let url = link.target.server.to_string();
-                log::info!("nats: connected url={url}");
+                log::info!("nats: connected url={}", link.target.server);
                 return Ok(link);
             }
             Err(failure) => failure,
@@ -99,12 +98,9 @@ async fn first_round(inner: &Arc<Inner>, limit: Option<Instant>) -> Result<Link,
     }))
 }
 
-/// Owns the connection from the first on until the client is closed.
+/// Owns the connection, from the first one (which was [`Inner::started`]) on until the client is closed.
 pub(super) async fn manage(inner: Arc<Inner>, mut link: Link) {
     let mut short_lives = 0;
-    inner.started(&link);
-    let url = link.target.server.to_string();
-    inner.events.send(&Event::Connected { url });
     let reason = loop {
         let started = Instant::now();
         let end = session::run(&inner, link).await;
@@ -179,7 +175,7 @@ async fn refresh_pool(inner: &Inner) {
 
 impl Inner {
     /// A connection is ready: subscriptions go out first, then what was published meanwhile.
-    fn started(&self, link: &Link) {
+    pub(super) fn started(&self, link: &Link) {
         lock(&self.pool).set_current(Some(link.target.clone()));
         *lock(&self.info) = Default::default();
         self.update_info(link.info.clone());

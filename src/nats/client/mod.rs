@@ -36,9 +36,10 @@ use std::time::{Duration, Instant};
 use async_io::Timer;
 use smol::future::FutureExt as _;
 
+use crate::crypto::random;
+use crate::nats::codec::encode;
 use crate::nats::codec::headers::Headers;
 use crate::nats::codec::info::ServerInfo;
-use crate::nats::codec::encode;
 use crate::nats::subject;
 use crate::util::shutdown::Shutdown;
 use events::{Counters, Events};
@@ -48,8 +49,6 @@ use queue::{MessageQueue, QueueLimits};
 use registry::{Registry, Sink};
 use requests::Requests;
 
-/// Random characters of an inbox.
-const INBOX_CHARS: usize = 22;
 /// How often a drain looks whether subscribers have taken everything.
 const DRAIN_TICK: Duration = Duration::from_millis(10);
 
@@ -110,6 +109,7 @@ impl Client {
         let inner = Arc::new(Inner::new(options));
         let handle = Arc::new(Handle { inner: inner.clone() });
         let link = manager::initial(&inner).await?;
+        inner.started(&link);
         let task = manager::manage(inner.clone(), link);
         inner.options.executor.spawn(task).detach();
         Ok(Client { handle })
@@ -307,9 +307,7 @@ impl Client {
 
     /// A subject for answers that nobody else uses.
     pub fn new_inbox(&self) -> String {
-        let random: String =
-            std::iter::repeat_with(fastrand::alphanumeric).take(INBOX_CHARS).collect();
-        format!("{}.{random}", self.handle.inner.options.inbox_prefix)
+        format!("{}.{}", self.handle.inner.options.inbox_prefix, random::request_id())
     }
 
     fn unsubscribe_sid(&self, sid: u64) {

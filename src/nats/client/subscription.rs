@@ -68,11 +68,7 @@ impl Subscription {
 
     /// Ends the subscription, but receives what the broker has already sent. Then `next` gives what waits.
     pub async fn drain(&self, timeout: Duration) -> Result<(), Error> {
-        self.client
-            .handle
-            .inner
-            .outbox
-            .control(|out| encode::unsubscribe(out, self.sid, None));
+        self.client.handle.inner.outbox.control(|out| encode::unsubscribe(out, self.sid, None));
         let flushed = self.client.flush(timeout).await;
         self.unsubscribe();
         flushed

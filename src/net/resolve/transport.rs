@@ -8,6 +8,7 @@ use async_io::{Async, Timer};
 use smol::future::FutureExt as _;
 use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use crate::crypto::random;
 use crate::net::resolve::Kind;
 use crate::net::resolve::conf::ResolvConf;
 use crate::net::resolve::query::{self, Answer, Records, UDP_BYTES_MAX, Wanted};
@@ -55,7 +56,7 @@ async fn ask_server(
     timeout: Duration,
 ) -> io::Result<Answer> {
     let deadline = Instant::now() + timeout;
-    let id = random_id()?;
+    let id = random_id();
     let question =
         query::encode(id, name, wanted).ok_or(io::Error::from(io::ErrorKind::InvalidInput))?;
     let answer = limit(deadline, over_udp(server, &question, id, name, wanted)).await?;
@@ -66,13 +67,10 @@ async fn ask_server(
     limit(deadline, over_tcp(server, &question, id, name, wanted)).await
 }
 
-fn random_id() -> io::Result<u16> {
+fn random_id() -> u16 {
     let mut bytes = [0; 2];
-    rustls::crypto::ring::default_provider()
-        .secure_random
-        .fill(&mut bytes)
-        .map_err(|_| io::Error::other("the system gives no random numbers"))?;
-    Ok(u16::from_be_bytes(bytes))
+    random::fill(&mut bytes);
+    u16::from_be_bytes(bytes)
 }
 
 async fn limit<T>(deadline: Instant, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {

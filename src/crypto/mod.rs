@@ -3,5 +3,10 @@
 //! Everything here takes bytes and gives bytes; policy (which names, which keys are good enough for
 //! which use) is decided in [`crate::security`].
 
+mod der;
 pub mod hash;
+pub mod issue;
+mod pem;
 pub mod random;
+pub mod rsa;
+pub mod x509;

@@ -3,6 +3,7 @@
 pub mod backoff;
 pub mod duration;
 pub mod graph;
+pub mod pattern;
 pub mod secret;
 pub mod shutdown;
 pub mod suggest;

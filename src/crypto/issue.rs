@@ -1,0 +1,449 @@
+//! A small certificate authority: for `choria demo` and for tests.
+//!
+//! It writes version 3 certificates that webpki, Go and OpenSSL accept. It keeps no list of what it
+//! issued and revokes nothing: it is no replacement for a real authority.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
+use rustls_pki_types::PrivatePkcs8KeyDer;
+use rustls_pki_types::pem::PemObject;
+
+use super::der::{
+    self, BOOLEAN, GENERALIZED_TIME, INTEGER, NULL, OCTET_STRING, SET, UTC_TIME, UTF8_STRING,
+    bit_string, oid, sequence, value,
+};
+use super::x509::{OID_COMMON_NAME, OID_SUBJECT_ALT_NAME, TAG_DNS, TAG_IP};
+use super::{hash, pem, random, rsa};
+
+const OID_RSA_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
+const OID_RSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11];
+const OID_EC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
+const OID_P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
+const OID_ECDSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
+const OID_BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
+const OID_KEY_USAGE: &[u8] = &[0x55, 0x1d, 15];
+const OID_EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 37];
+const OID_SUBJECT_KEY_ID: &[u8] = &[0x55, 0x1d, 14];
+const OID_AUTHORITY_KEY_ID: &[u8] = &[0x55, 0x1d, 35];
+const OID_SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
+const OID_CLIENT_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
+/// How long an authority is valid.
+const AUTHORITY_LIFE: Duration = Duration::from_secs(10 * 365 * 86_400);
+/// Certificates begin this long before now, for clocks that are late.
+const CLOCK_SKEW: Duration = Duration::from_secs(3_600);
+
+/// Why nothing was issued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// The key could not be made or used.
+    Key(rsa::Error),
+    /// The P-256 key could not be made or used.
+    P256,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Key(error) => write!(f, "cannot issue a certificate: {error}"),
+            Error::P256 => f.write_str("cannot issue a certificate: the P-256 key failed"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<rsa::Error> for Error {
+    fn from(error: rsa::Error) -> Self {
+        Error::Key(error)
+    }
+}
+
+/// The kind of key a certificate is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyKind {
+    /// RSA with 2048 bits: what callers of protocol v1 need.
+    Rsa2048,
+    /// ECDSA P-256: quick to make, good for TLS only.
+    P256,
+}
+
+/// What a certificate should say.
+#[derive(Debug, Clone)]
+pub struct LeafRequest {
+    /// Common name.
+    pub common_name: String,
+    /// DNS names; with all three lists of names empty there is no such extension.
+    pub dns_names: Vec<String>,
+    /// IP addresses.
+    pub ip_addresses: Vec<IpAddr>,
+    /// E-mail addresses.
+    pub email_names: Vec<String>,
+    /// The kind of key to make.
+    pub key: KeyKind,
+    /// Start of the validity.
+    pub not_before: SystemTime,
+    /// End of the validity.
+    pub not_after: SystemTime,
+    /// Allow the use as TLS server.
+    pub server_auth: bool,
+    /// Allow the use as TLS client and as signer of requests.
+    pub client_auth: bool,
+}
+
+impl LeafRequest {
+    /// An RSA certificate for both uses with its common name as DNS name, valid for `life` from
+    /// an hour before `now`.
+    pub fn new(common_name: &str, now: SystemTime, life: Duration) -> Self {
+        LeafRequest {
+            common_name: common_name.to_owned(),
+            dns_names: vec![common_name.to_owned()],
+            ip_addresses: Vec::new(),
+            email_names: Vec::new(),
+            key: KeyKind::Rsa2048,
+            not_before: now - CLOCK_SKEW,
+            not_after: now + life,
+            server_auth: true,
+            client_auth: true,
+        }
+    }
+}
+
+/// A certificate and its private key, both PEM.
+#[derive(Clone)]
+pub struct Issued {
+    /// The certificate, followed by those of intermediate authorities.
+    pub certificate_pem: String,
+    /// The private key, PKCS#8.
+    pub key_pem: String,
+}
+
+impl fmt::Debug for Issued {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issued")
+            .field("certificate_pem", &self.certificate_pem)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An authority that signs certificates.
+pub struct Authority {
+    common_name: String,
+    key: Key,
+    ca_pem: String,
+    /// Certificates between this authority and the root, PEM; empty for a root.
+    chain_pem: String,
+}
+
+impl Authority {
+    /// A root with an RSA key.
+    ///
+    /// # Errors
+    /// When the key cannot be made.
+    pub fn new_rsa(common_name: &str, now: SystemTime) -> Result<Self, Error> {
+        Self::root(common_name, KeyKind::Rsa2048, now)
+    }
+
+    /// A root with a P-256 key.
+    ///
+    /// # Errors
+    /// When the key cannot be made.
+    pub fn new_p256(common_name: &str, now: SystemTime) -> Result<Self, Error> {
+        Self::root(common_name, KeyKind::P256, now)
+    }
+
+    /// An authority below this one. What it issues carries its certificate along.
+    ///
+    /// # Errors
+    /// When the key cannot be made.
+    pub fn intermediate(&self, common_name: &str, now: SystemTime) -> Result<Self, Error> {
+        let key = Key::generate(KeyKind::P256)?;
+        let ca_pem = self.certify_authority(common_name, &key, now)?;
+        let chain_pem = format!("{ca_pem}{}", self.chain_pem);
+        Ok(Authority { common_name: common_name.to_owned(), key, ca_pem, chain_pem })
+    }
+
+    /// The authority's own certificate, PEM.
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// Makes a key and issues a certificate for it.
+    ///
+    /// # Errors
+    /// When the key cannot be made.
+    pub fn issue(&self, request: &LeafRequest) -> Result<Issued, Error> {
+        let key = Key::generate(request.key)?;
+        let certificate = self.sign(&Body {
+            subject: &request.common_name,
+            key: &key,
+            not_before: request.not_before,
+            not_after: request.not_after,
+            extensions: leaf_extensions(request),
+        })?;
+        Ok(Issued {
+            certificate_pem: format!("{certificate}{}", self.chain_pem),
+            key_pem: key.pem().to_owned(),
+        })
+    }
+
+    fn root(common_name: &str, kind: KeyKind, now: SystemTime) -> Result<Self, Error> {
+        let mut authority = Authority {
+            common_name: common_name.to_owned(),
+            key: Key::generate(kind)?,
+            ca_pem: String::new(),
+            chain_pem: String::new(),
+        };
+        authority.ca_pem = authority.certify_authority(common_name, &authority.key, now)?;
+        Ok(authority)
+    }
+
+    fn certify_authority(
+        &self,
+        subject: &str,
+        key: &Key,
+        now: SystemTime,
+    ) -> Result<String, Error> {
+        const CERT_AND_CRL_SIGN: &[u8] = &[1, 0x06];
+        let ca = sequence(&[&value(BOOLEAN, &[0xff])]);
+        self.sign(&Body {
+            subject,
+            key,
+            not_before: now - CLOCK_SKEW,
+            not_after: now + AUTHORITY_LIFE,
+            extensions: [
+                extension(OID_BASIC_CONSTRAINTS, true, &ca),
+                extension(OID_KEY_USAGE, true, &value(der::BIT_STRING, CERT_AND_CRL_SIGN)),
+            ]
+            .concat(),
+        })
+    }
+
+    /// One signed certificate, PEM.
+    fn sign(&self, body: &Body<'_>) -> Result<String, Error> {
+        let mut serial = [0; 16];
+        random::fill(&mut serial);
+        serial[0] = (serial[0] & 0x7f) | 0x40;
+        let key_ids = [
+            extension(OID_SUBJECT_KEY_ID, false, &value(OCTET_STRING, &body.key.id())),
+            extension(OID_AUTHORITY_KEY_ID, false, &sequence(&[&value(0x80, &self.key.id())])),
+        ]
+        .concat();
+        let extensions = sequence(&[&body.extensions, &key_ids]);
+        let algorithm = self.key.signature_algorithm();
+        let to_sign = sequence(&[
+            &value(0xa0, &value(INTEGER, &[2])),
+            &value(INTEGER, &serial),
+            &algorithm,
+            &name(&self.common_name),
+            &sequence(&[&time(body.not_before), &time(body.not_after)]),
+            &name(body.subject),
+            &body.key.public_key_info(),
+            &value(0xa3, &extensions),
+        ]);
+        let signature = bit_string(&self.key.sign(&to_sign)?);
+        Ok(pem::encode("CERTIFICATE", &sequence(&[&to_sign, &algorithm, &signature])))
+    }
+}
+
+/// The parts of a certificate that differ.
+struct Body<'a> {
+    subject: &'a str,
+    key: &'a Key,
+    not_before: SystemTime,
+    not_after: SystemTime,
+    extensions: Vec<u8>,
+}
+
+fn leaf_extensions(request: &LeafRequest) -> Vec<u8> {
+    const DIGITAL_SIGNATURE_AND_KEY_ENCIPHERMENT: &[u8] = &[5, 0xa0];
+    const TAG_EMAIL: u8 = 0x81;
+    let mut out = extension(OID_BASIC_CONSTRAINTS, true, &sequence(&[]));
+    let usage = value(der::BIT_STRING, DIGITAL_SIGNATURE_AND_KEY_ENCIPHERMENT);
+    out.extend(extension(OID_KEY_USAGE, true, &usage));
+    let mut purposes = Vec::new();
+    for (wanted, id) in
+        [(request.client_auth, OID_CLIENT_AUTH), (request.server_auth, OID_SERVER_AUTH)]
+    {
+        if wanted {
+            purposes.extend(oid(id));
+        }
+    }
+    if !purposes.is_empty() {
+        out.extend(extension(OID_EXTENDED_KEY_USAGE, false, &sequence(&[&purposes])));
+    }
+    let mut names = Vec::new();
+    request.dns_names.iter().for_each(|name| names.extend(value(TAG_DNS, name.as_bytes())));
+    request.email_names.iter().for_each(|name| names.extend(value(TAG_EMAIL, name.as_bytes())));
+    for address in &request.ip_addresses {
+        names.extend(match address {
+            IpAddr::V4(address) => value(TAG_IP, &address.octets()),
+            IpAddr::V6(address) => value(TAG_IP, &address.octets()),
+        });
+    }
+    if !names.is_empty() {
+        out.extend(extension(OID_SUBJECT_ALT_NAME, false, &sequence(&[&names])));
+    }
+    out
+}
+
+fn extension(id: &[u8], critical: bool, contents: &[u8]) -> Vec<u8> {
+    let critical = if critical { value(BOOLEAN, &[0xff]) } else { Vec::new() };
+    sequence(&[&oid(id), &critical, &value(OCTET_STRING, contents)])
+}
+
+fn name(common_name: &str) -> Vec<u8> {
+    let attribute = sequence(&[&oid(OID_COMMON_NAME), &value(UTF8_STRING, common_name.as_bytes())]);
+    sequence(&[&value(SET, &attribute)])
+}
+
+/// UTCTime until 2049, GeneralizedTime from 2050 on (RFC 5280 section 4.1.2.5).
+fn time(time: SystemTime) -> Vec<u8> {
+    let text = crate::util::time::rfc3339(time);
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    let (tag, digits) = match digits.as_str() {
+        digits if ("1950".."2050").contains(&&digits[..4]) => (UTC_TIME, &digits[2..]),
+        digits => (GENERALIZED_TIME, digits),
+    };
+    value(tag, format!("{digits}Z").as_bytes())
+}
+
+enum Key {
+    Rsa { pair: rsa::SigningKey, pem: String },
+    P256 { pair: EcdsaKeyPair, pem: String },
+}
+
+impl Key {
+    fn generate(kind: KeyKind) -> Result<Self, Error> {
+        if kind == KeyKind::Rsa2048 {
+            let pem = rsa::generate_2048()?;
+            return Ok(Key::Rsa { pair: rsa::SigningKey::from_pem(pem.as_bytes())?, pem });
+        }
+        let (random, algorithm) = (SystemRandom::new(), &ECDSA_P256_SHA256_ASN1_SIGNING);
+        let der = EcdsaKeyPair::generate_pkcs8(algorithm, &random).map_err(|_| Error::P256)?;
+        let pem = pem::encode("PRIVATE KEY", der.as_ref());
+        let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| Error::P256)?;
+        let pair = EcdsaKeyPair::from_pkcs8(algorithm, der.secret_pkcs8_der(), &random);
+        Ok(Key::P256 { pair: pair.map_err(|_| Error::P256)?, pem })
+    }
+
+    fn pem(&self) -> &str {
+        match self {
+            Key::Rsa { pem, .. } | Key::P256 { pem, .. } => pem,
+        }
+    }
+
+    fn public_bytes(&self) -> &[u8] {
+        match self {
+            Key::Rsa { pair, .. } => pair.public_key(),
+            Key::P256 { pair, .. } => pair.public_key().as_ref(),
+        }
+    }
+
+    fn public_key_info(&self) -> Vec<u8> {
+        let algorithm = match self {
+            Key::Rsa { .. } => sequence(&[&oid(OID_RSA_KEY), &value(NULL, &[])]),
+            Key::P256 { .. } => sequence(&[&oid(OID_EC_KEY), &oid(OID_P256)]),
+        };
+        sequence(&[&algorithm, &bit_string(self.public_bytes())])
+    }
+
+    /// The key identifier: the first 20 bytes of a hash of the key.
+    fn id(&self) -> Vec<u8> {
+        hash::sha256(self.public_bytes())[..20].to_vec()
+    }
+
+    fn signature_algorithm(&self) -> Vec<u8> {
+        match self {
+            Key::Rsa { .. } => sequence(&[&oid(OID_RSA_SHA256), &value(NULL, &[])]),
+            Key::P256 { .. } => sequence(&[&oid(OID_ECDSA_SHA256)]),
+        }
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        match self {
+            Key::Rsa { pair, .. } => Ok(pair.sign_pkcs1_sha256(message)?),
+            Key::P256 { pair, .. } => {
+                let signature =
+                    pair.sign(&SystemRandom::new(), message).map_err(|_| Error::P256)?;
+                Ok(signature.as_ref().to_vec())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::x509::Certificate;
+    use rustls_pki_types::{CertificateDer, UnixTime};
+
+    const NOW: Duration = Duration::from_secs(1_795_366_993);
+
+    fn now() -> SystemTime {
+        SystemTime::UNIX_EPOCH + NOW
+    }
+
+    fn ders(text: &str) -> Vec<CertificateDer<'static>> {
+        CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<_, _>>().unwrap()
+    }
+
+    /// Verifies as a TLS client certificate, as requests are.
+    fn verify(root: &str, issued: &Issued) -> Result<(), webpki::Error> {
+        let (root, chain) = (ders(root), ders(&issued.certificate_pem));
+        let anchor = webpki::anchor_from_trusted_cert(&root[0]).unwrap();
+        webpki::EndEntityCert::try_from(&chain[0])
+            .unwrap()
+            .verify_for_usage(
+                webpki::ALL_VERIFICATION_ALGS,
+                &[anchor],
+                &chain[1..],
+                UnixTime::since_unix_epoch(NOW),
+                webpki::KeyUsage::client_auth(),
+                None,
+                None,
+            )
+            .map(drop)
+    }
+
+    #[test]
+    fn issued_certificates_verify_and_say_what_was_asked() {
+        let root = Authority::new_p256("Test CA", now()).unwrap();
+        let mut request = LeafRequest::new("alice.mcollective", now(), Duration::from_secs(3_600));
+        request.email_names.push("alice@example.net".to_owned());
+        request.ip_addresses.push("127.0.0.1".parse().unwrap());
+        request.not_after = now() + Duration::from_secs(40 * 365 * 86_400);
+        let issued = root.issue(&request).unwrap();
+        verify(root.ca_pem(), &issued).unwrap();
+        let read = Certificate::from_der(&ders(&issued.certificate_pem)[0]).unwrap();
+        assert_eq!(read.common_name(), Some("alice.mcollective"));
+        assert_eq!(read.issuer(), Some("Test CA"));
+        assert_eq!(read.dns_names(), ["alice.mcollective"]);
+        assert_eq!(read.email_names(), ["alice@example.net"]);
+        assert_eq!(read.not_before(), request.not_before);
+        assert_eq!(read.not_after(), request.not_after);
+        let key = rsa::SigningKey::from_pem(issued.key_pem.as_bytes()).unwrap();
+        let signature = key.sign_pkcs1_sha256(b"x").unwrap();
+        assert_eq!(rsa::verify_pkcs1_sha256(read.public_key_der(), b"x", &signature), Ok(()));
+        assert!(!format!("{issued:?}").contains("PRIVATE"));
+    }
+
+    #[test]
+    fn rsa_roots_and_intermediates() {
+        let root = Authority::new_rsa("Root", now()).unwrap();
+        let below = root.intermediate("Below", now()).unwrap();
+        let mut request = LeafRequest::new("n1", now(), Duration::from_secs(60));
+        request.key = KeyKind::P256;
+        verify(root.ca_pem(), &root.issue(&request).unwrap()).unwrap();
+        let issued = below.issue(&request).unwrap();
+        assert_eq!(ders(&issued.certificate_pem).len(), 2);
+        verify(root.ca_pem(), &issued).unwrap();
+        let other = Authority::new_p256("Root", now()).unwrap();
+        assert!(verify(other.ca_pem(), &issued).is_err());
+        request.client_auth = false;
+        assert!(verify(root.ca_pem(), &root.issue(&request).unwrap()).is_err());
+    }
+}

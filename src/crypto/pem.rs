@@ -1,0 +1,19 @@
+//! Writing PEM. Reading is done by `rustls_pki_types`.
+
+use data_encoding::BASE64;
+
+/// `der` in a PEM block with the given label, 64 columns wide.
+pub(super) fn encode(label: &str, der: &[u8]) -> String {
+    const COLUMNS: usize = 64;
+    let text = BASE64.encode(der);
+    let mut out = format!("-----BEGIN {label}-----\n");
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (line, tail) = rest.split_at(rest.len().min(COLUMNS));
+        out.push_str(line);
+        out.push('\n');
+        rest = tail;
+    }
+    out.push_str(&format!("-----END {label}-----\n"));
+    out
+}

@@ -16,7 +16,7 @@ use super::der::{
     self, BOOLEAN, GENERALIZED_TIME, INTEGER, NULL, OCTET_STRING, SET, UTC_TIME, UTF8_STRING,
     bit_string, oid, sequence, value,
 };
-use super::x509::{OID_COMMON_NAME, OID_SUBJECT_ALT_NAME, TAG_DNS, TAG_IP};
+use super::x509::{OID_COMMON_NAME, OID_SUBJECT_ALT_NAME, TAG_DNS, TAG_IP, civil_from_days};
 use super::{hash, pem, random, rsa};
 
 const OID_RSA_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
@@ -300,15 +300,17 @@ fn name(common_name: &str) -> Vec<u8> {
     sequence(&[&value(SET, &attribute)])
 }
 
-/// UTCTime until 2049, GeneralizedTime from 2050 on (RFC 5280 section 4.1.2.5).
+/// UTCTime until 2049, GeneralizedTime from 2050 on (RFC 5280 section 4.1.2.5). Times before 1970
+/// become 1970.
 fn time(time: SystemTime) -> Vec<u8> {
-    let text = crate::util::time::rfc3339(time);
-    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-    let (tag, digits) = match digits.as_str() {
-        digits if ("1950".."2050").contains(&&digits[..4]) => (UTC_TIME, &digits[2..]),
-        digits => (GENERALIZED_TIME, digits),
-    };
-    value(tag, format!("{digits}Z").as_bytes())
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (days, rest) = ((since / 86_400) as i64, since % 86_400);
+    let (year, month, day) = civil_from_days(days);
+    let clock = format!("{:02}{:02}{:02}Z", rest / 3_600, rest / 60 % 60, rest % 60);
+    if year < 2050 {
+        return value(UTC_TIME, format!("{:02}{month:02}{day:02}{clock}", year % 100).as_bytes());
+    }
+    value(GENERALIZED_TIME, format!("{year:04}{month:02}{day:02}{clock}").as_bytes())
 }
 
 enum Key {

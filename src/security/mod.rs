@@ -1,1 +1,27 @@
 //! Who may say what: providers, request signing and verification, replay.
+//!
+//! [`Provider`] holds the files of one identity and does everything that needs them: it signs requests,
+//! verifies those of others, seals and opens replies, and makes the TLS settings. It takes settings
+//! that were already resolved and never looks at the configuration or the environment.
+//! Whatever is in doubt is refused, with a reason in [`Denied`].
+
+mod authority;
+mod caller;
+mod denied;
+mod provider;
+pub mod replay;
+mod settings;
+mod setup;
+pub mod tls;
+
+pub use authority::Authority;
+pub use denied::{Denied, ReplayLimit};
+pub use provider::{Provider, SignError, Verified};
+pub use replay::ReplayCache;
+pub use settings::{Kind, Settings};
+pub use setup::{Problem, SetupError, What};
+
+#[cfg(test)]
+mod testkit;
+#[cfg(test)]
+mod tests;

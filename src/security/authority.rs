@@ -1,0 +1,148 @@
+//! The trusted authorities, and the verification of certificate chains against them.
+
+use std::time::SystemTime;
+
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
+
+use super::Denied;
+use crate::crypto::x509::Certificate;
+
+/// Certificates a peer may send along with its own.
+const CHAIN_MAX: usize = 10;
+
+/// The certificates of one CA file.
+pub struct Authority {
+    roots: Vec<Root>,
+}
+
+struct Root {
+    der: CertificateDer<'static>,
+    anchor: TrustAnchor<'static>,
+    not_before: SystemTime,
+    not_after: SystemTime,
+}
+
+/// A peer's certificate, read but not yet verified.
+pub(super) struct Presented {
+    pub(super) leaf: Certificate,
+    /// DER of the leaf and everything sent with it.
+    pub(super) chain: Vec<CertificateDer<'static>>,
+}
+
+impl Presented {
+    /// Reads PEM text: the first certificate is the peer's, the others help to build the chain.
+    pub(super) fn from_pem(text: &[u8], caller: &str) -> Result<Self, Denied> {
+        let unusable = |reason: String| Denied::Certificate { caller: caller.to_owned(), reason };
+        let mut chain = Vec::new();
+        for der in CertificateDer::pem_slice_iter(text) {
+            chain.push(der.map_err(|error| unusable(error.to_string()))?);
+            if chain.len() > CHAIN_MAX {
+                return Err(Denied::ChainTooLong { count: chain.len(), limit: CHAIN_MAX });
+            }
+        }
+        let first = chain.first().ok_or_else(|| unusable("it is not PEM".to_owned()))?;
+        let leaf = Certificate::from_der(first).map_err(|error| unusable(error.to_string()))?;
+        Ok(Presented { leaf, chain })
+    }
+
+    /// Common name and DNS names, in this order, each once.
+    pub(super) fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> =
+            self.leaf.common_name().map(str::to_owned).into_iter().collect();
+        for name in self.leaf.dns_names() {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        names
+    }
+
+    /// A name for log lines.
+    pub(super) fn subject(&self) -> String {
+        self.names().into_iter().next().unwrap_or_else(|| "without a name".to_owned())
+    }
+}
+
+impl Authority {
+    /// Reads a CA file, which may hold several certificates.
+    ///
+    /// # Errors
+    /// What is wrong: no certificate in it, or one that cannot be an authority. The reference takes
+    /// such a file without a word and then verifies nothing.
+    pub fn from_pem(text: &[u8]) -> Result<Self, String> {
+        let mut roots = Vec::new();
+        for der in CertificateDer::pem_slice_iter(text) {
+            let der = der.map_err(|error| format!("it is not valid PEM: {error}"))?;
+            let read = Certificate::from_der(&der).map_err(|error| error.to_string())?;
+            let name = read.common_name().unwrap_or("without a name").to_owned();
+            let anchor = webpki::anchor_from_trusted_cert(&der)
+                .map_err(|error| format!("certificate {name} cannot be an authority: {error}"))?
+                .to_owned();
+            roots.push(Root {
+                anchor,
+                not_before: read.not_before(),
+                not_after: read.not_after(),
+                der,
+            });
+        }
+        if roots.is_empty() {
+            return Err("it holds no PEM certificate".to_owned());
+        }
+        Ok(Authority { roots })
+    }
+
+    /// The certificates, for TLS.
+    pub(super) fn certificates(&self) -> impl Iterator<Item = CertificateDer<'static>> + '_ {
+        self.roots.iter().map(|root| root.der.clone())
+    }
+
+    /// Verifies that the chain leads to an authority, that every certificate is valid at `now`, and
+    /// that the first one may be used as a client.
+    pub(super) fn verify(&self, presented: &Presented, now: SystemTime) -> Result<(), Denied> {
+        let subject = || presented.subject();
+        let leaf = &presented.leaf;
+        // webpki names whatever certificate failed first; the peer's own dates are clearer.
+        if now > leaf.not_after() {
+            return Err(Denied::Expired { subject: subject(), not_after: leaf.not_after() });
+        }
+        if now < leaf.not_before() {
+            return Err(Denied::NotYetValid { subject: subject(), not_before: leaf.not_before() });
+        }
+        // webpki takes an anchor as valid for ever; Go does not.
+        let anchors: Vec<TrustAnchor<'_>> = self
+            .roots
+            .iter()
+            .filter(|root| root.not_before <= now && now <= root.not_after)
+            .map(|root| root.anchor.clone())
+            .collect();
+        let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let chained = |reason: webpki::Error| chain_fault(presented, &reason);
+        webpki::EndEntityCert::try_from(&presented.chain[0])
+            .map_err(chained)?
+            .verify_for_usage(
+                webpki::ALL_VERIFICATION_ALGS,
+                &anchors,
+                &presented.chain[1..],
+                UnixTime::since_unix_epoch(since),
+                webpki::KeyUsage::client_auth(),
+                None,
+                None,
+            )
+            .map_err(chained)?;
+        Ok(())
+    }
+}
+
+fn chain_fault(presented: &Presented, error: &webpki::Error) -> Denied {
+    let subject = presented.subject();
+    let issuer = presented.leaf.issuer().unwrap_or("without a name").to_owned();
+    match error {
+        // A CA of the same name but with another key shows as a bad signature.
+        webpki::Error::UnknownIssuer | webpki::Error::InvalidSignatureForPublicKey => {
+            Denied::UnknownIssuer { subject, issuer }
+        }
+        webpki::Error::RequiredEkuNotFoundContext(_) => Denied::Usage { subject },
+        other => Denied::Chain { subject, reason: format!("its chain is not valid: {other}") },
+    }
+}

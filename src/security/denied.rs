@@ -1,0 +1,236 @@
+//! Why a peer's message is not believed. The text is what an operator reads in the log.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use crate::crypto::rsa;
+use crate::protocol::Fault;
+use crate::util::time::rfc3339;
+
+/// Why a request or reply is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Denied {
+    /// It is not a message of this protocol.
+    Malformed(Fault),
+    /// The request carries no proof and protocol security is on.
+    Unsigned {
+        /// Who it claims to be from.
+        caller: String,
+    },
+    /// The caller id is not `<kind>=<name>` with a name of letters, digits, `_`, `.` and `-`.
+    CallerForm {
+        /// The caller id.
+        caller: String,
+    },
+    /// The request holds no PEM certificate, or one that cannot be read.
+    Certificate {
+        /// Who it claims to be from.
+        caller: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The request brings more certificates than a chain may have.
+    ChainTooLong {
+        /// How many.
+        count: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// No trusted authority is known, so nothing can be verified.
+    NoAuthority,
+    /// No trusted authority has issued the certificate.
+    UnknownIssuer {
+        /// Name in the certificate.
+        subject: String,
+        /// Issuer it names.
+        issuer: String,
+    },
+    /// The certificate ended before now.
+    Expired {
+        /// Name in the certificate.
+        subject: String,
+        /// When it ended.
+        not_after: SystemTime,
+    },
+    /// The certificate begins after now.
+    NotYetValid {
+        /// Name in the certificate.
+        subject: String,
+        /// When it begins.
+        not_before: SystemTime,
+    },
+    /// The certificate may not be used as a client.
+    Usage {
+        /// Name in the certificate.
+        subject: String,
+    },
+    /// The chain is refused for another reason.
+    Chain {
+        /// Name in the certificate.
+        subject: String,
+        /// What the verifier said.
+        reason: String,
+    },
+    /// The certificate does not name the caller.
+    CallerMismatch {
+        /// The name in the caller id.
+        claimed: String,
+        /// The names in the certificate.
+        proven: Vec<String>,
+    },
+    /// The caller is on no allow list.
+    NotAllowed {
+        /// The name in the caller id.
+        name: String,
+    },
+    /// The certificate's key cannot be used with protocol v1.
+    Key {
+        /// Name in the certificate.
+        subject: String,
+        /// Why.
+        reason: rsa::Error,
+    },
+    /// The signature is not base64.
+    SignatureEncoding {
+        /// The name in the caller id.
+        name: String,
+    },
+    /// The signature does not fit the request.
+    Signature {
+        /// The name in the caller id.
+        name: String,
+    },
+    /// The same request was handled before.
+    Replayed {
+        /// Caller id.
+        caller: String,
+        /// Request id.
+        id: String,
+    },
+    /// The request cannot be remembered, so it could be replayed later.
+    ReplayUnguarded {
+        /// Caller id.
+        caller: String,
+        /// Which limit was met.
+        reason: ReplayLimit,
+    },
+}
+
+/// Why a request cannot be remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplayLimit {
+    /// This caller has used up its share of the memory.
+    Caller {
+        /// Requests remembered for it.
+        limit: usize,
+    },
+    /// All memory is used.
+    Total {
+        /// Requests remembered.
+        limit: usize,
+    },
+    /// The request would have to be remembered for too long.
+    Ttl {
+        /// The longest time to live, seconds.
+        limit_secs: u64,
+    },
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Denied::Malformed(fault) => write!(f, "{fault}"),
+            Denied::Unsigned { caller } => {
+                write!(f, "refused an unsigned request of {caller}: protocol security is on")
+            }
+            Denied::CallerForm { caller } => write!(
+                f,
+                "refused caller id {caller:?}: it is not kind=name with letters, digits, '_', '.' and '-'"
+            ),
+            Denied::Certificate { caller, reason } => {
+                write!(f, "refused a request of {caller}: its certificate is unusable: {reason}")
+            }
+            Denied::ChainTooLong { count, limit } => {
+                write!(
+                    f,
+                    "refused a request with {count} certificates, at most {limit} are allowed"
+                )
+            }
+            Denied::NoAuthority => f.write_str(
+                "refused a request: no CA certificate is loaded, so nothing can be verified",
+            ),
+            Denied::UnknownIssuer { subject, issuer } => write!(
+                f,
+                "refused certificate {subject}: its issuer {issuer} leads to no trusted CA"
+            ),
+            Denied::Expired { subject, not_after } => {
+                write!(f, "refused certificate {subject}: it expired on {}", rfc3339(*not_after))
+            }
+            Denied::NotYetValid { subject, not_before } => write!(
+                f,
+                "refused certificate {subject}: it is valid from {} on only",
+                rfc3339(*not_before)
+            ),
+            Denied::Usage { subject } => write!(
+                f,
+                "refused certificate {subject}: its extended key usage does not allow client authentication"
+            ),
+            Denied::Chain { subject, reason } => {
+                write!(f, "refused certificate {subject}: {reason}")
+            }
+            Denied::CallerMismatch { claimed, proven } => write!(
+                f,
+                "refused caller {claimed}: the certificate is for {}",
+                if proven.is_empty() { "no name".to_owned() } else { proven.join(", ") }
+            ),
+            Denied::NotAllowed { name } => {
+                write!(f, "refused caller {name}: it fits no pattern of the allow list")
+            }
+            Denied::Key { subject, reason } => {
+                write!(f, "refused the key of certificate {subject}: {reason}")
+            }
+            Denied::SignatureEncoding { name } => {
+                write!(f, "refused a request of {name}: its signature is not valid base64")
+            }
+            Denied::Signature { name } => {
+                write!(f, "refused a request of {name}: the signature does not fit the request")
+            }
+            Denied::Replayed { caller, id } => {
+                write!(f, "refused request {id} of {caller}: it was handled before")
+            }
+            Denied::ReplayUnguarded { caller, reason } => {
+                write!(f, "refused a request of {caller}: {reason}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for ReplayLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReplayLimit::Caller { limit } => {
+                write!(
+                    f,
+                    "{limit} of its requests are still valid, no more can be guarded against replay"
+                )
+            }
+            ReplayLimit::Total { limit } => {
+                write!(f, "{limit} requests are still valid, no more can be guarded against replay")
+            }
+            ReplayLimit::Ttl { limit_secs } => {
+                write!(
+                    f,
+                    "its time to live is above {limit_secs} seconds, too long to guard against replay"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for Denied {}
+
+impl From<Fault> for Denied {
+    fn from(fault: Fault) -> Self {
+        Denied::Malformed(fault)
+    }
+}

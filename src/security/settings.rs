@@ -1,0 +1,75 @@
+//! What a provider is made from.
+
+use std::path::PathBuf;
+
+/// Where the files of a provider come from; decides the words of set-up errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Under the Puppet SSL directory, `plugin.choria.ssldir`.
+    Puppet,
+    /// Named one by one, `plugin.security.file.*`.
+    File,
+}
+
+/// Settings of a [`super::Provider`], resolved from the configuration and the environment.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The kind of provider.
+    pub kind: Kind,
+    /// Name of this process: the `<name>` of its caller id `choria=<name>`.
+    pub identity: String,
+    /// PEM certificate, the own one first, intermediates after it.
+    pub certificate: PathBuf,
+    /// PEM private key.
+    pub key: PathBuf,
+    /// PEM certificates of the trusted authorities.
+    pub ca: PathBuf,
+    /// Patterns of callers that may make requests; empty means nobody but privileged ones.
+    pub allow_list: Vec<String>,
+    /// Patterns of certificate names that may make requests as any caller.
+    pub privileged_users: Vec<String>,
+    /// Go names of TLS 1.2 cipher suites; empty means all secure ones.
+    pub cipher_suites: Vec<String>,
+    /// Go names of curves in order of preference; empty means all.
+    pub ecc_curves: Vec<String>,
+    /// Accept server certificates that have a common name only. Always so for [`Kind::Puppet`].
+    pub support_legacy_certificates: bool,
+    /// Verify TLS peers.
+    pub verify_tls: bool,
+    /// Sign and verify requests. When off, requests carry the word `insecure` and are believed.
+    pub security_on: bool,
+    /// Connections use TLS: certificate, key and CA must be there.
+    pub tls: bool,
+}
+
+impl Settings {
+    /// Callers that may make requests by default.
+    pub const ALLOW_LIST: [&str; 2] = [r"\.mcollective$", r"\.choria$"];
+    /// Privileged certificate names by default. The second dot of each is a wildcard, as at the
+    /// reference.
+    pub const PRIVILEGED_USERS: [&str; 2] = [r"\.privileged.mcollective$", r"\.privileged.choria$"];
+
+    /// Settings with everything secure, the default patterns and no files.
+    pub fn new(kind: Kind, identity: &str) -> Self {
+        let owned = |list: [&str; 2]| list.map(str::to_owned).to_vec();
+        Settings {
+            kind,
+            identity: identity.to_owned(),
+            certificate: PathBuf::new(),
+            key: PathBuf::new(),
+            ca: PathBuf::new(),
+            allow_list: owned(Self::ALLOW_LIST),
+            privileged_users: owned(Self::PRIVILEGED_USERS),
+            cipher_suites: Vec::new(),
+            ecc_curves: Vec::new(),
+            support_legacy_certificates: false,
+            verify_tls: true,
+            security_on: true,
+            tls: true,
+        }
+    }
+
+    pub(super) fn allows_legacy_certificates(&self) -> bool {
+        self.support_legacy_certificates || self.kind == Kind::Puppet
+    }
+}

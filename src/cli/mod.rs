@@ -9,9 +9,11 @@ pub mod command;
 pub mod context;
 pub mod exit;
 mod help;
+mod loading;
 pub mod nodes;
 pub mod render;
 mod terminal;
+mod tool;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -31,7 +33,13 @@ const SUMMARY: &str =
     "Choria orchestrates fleets of servers: this is its broker, its server and its client.";
 
 /// Every command, in the order of the help text.
-static COMMANDS: &[Command] = &[];
+static COMMANDS: &[Command] = &[Command::group(
+    "tool",
+    &["t"],
+    "Look at a configuration and at the state of a server",
+    tool::COMMANDS,
+    None,
+)];
 
 /// Runs the program with the words behind its name.
 pub fn main(words: Vec<OsString>) -> ExitCode {

@@ -1,0 +1,103 @@
+//! Loading a configuration for a command: its warnings are said, its log is started, and what it
+//! asks for that is not built yet is named or refused.
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::context::{self, Context};
+use crate::cli::exit::Failure;
+use crate::config::{Config, Environment, Severity, Source};
+use crate::logging::{self, Target};
+use crate::sys;
+
+impl Context {
+    /// The environment of this process.
+    pub fn environment(&self) -> Environment {
+        Environment::of_process(sys::hostname())
+    }
+
+    /// The configuration of a command at a terminal: `--config`, else the first default file.
+    pub fn client_config(&self) -> Result<Config, Failure> {
+        let config = self.load(&Source::Client { path: self.globals.config.clone() })?;
+        self.start_client_log(&config)?;
+        check_supported(&config)?;
+        Ok(config)
+    }
+
+    /// The configuration of a daemon; `make` puts the path of `--config` into a source.
+    pub fn daemon_config(
+        &self,
+        command: &str,
+        make: fn(PathBuf) -> Source,
+    ) -> Result<Config, Failure> {
+        let path = self.globals.config.clone().ok_or_else(|| {
+            Failure::new(format!("{command} needs a configuration file"))
+                .hint(format!("{command} --config FILE"))
+        })?;
+        self.start_daemon_log("stdout", "info")?;
+        let config = self.load(&make(path))?;
+        self.start_daemon_log(&config.log_file, &config.log_level)?;
+        check_supported(&config)?;
+        Ok(config)
+    }
+
+    fn load(&self, source: &Source) -> Result<Config, Failure> {
+        let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+        let (config, warnings) = Config::load(source, &self.environment(), &cwd)
+            .map_err(|error| Failure::new(error.to_string()))?;
+        for warning in warnings {
+            log::warn!("config: {warning}");
+        }
+        Ok(config)
+    }
+
+    /// Commands log to standard error, warnings and worse, unless their file says otherwise:
+    /// results alone belong on standard output.
+    fn start_client_log(&self, config: &Config) -> Result<(), Failure> {
+        let target = match target(&config.log_file) {
+            Target::Stdout => Target::Stderr,
+            other => other,
+        };
+        let level = if self.globals.debug {
+            log::LevelFilter::Debug
+        } else if config.is_set("loglevel") {
+            logging::level(&config.log_level).min(log::LevelFilter::Warn)
+        } else {
+            log::LevelFilter::Warn
+        };
+        context::start_log(target, level)
+    }
+
+    /// Daemons log where their file says; with `--debug` everything.
+    fn start_daemon_log(&self, file: &str, level: &str) -> Result<(), Failure> {
+        let level =
+            if self.globals.debug { log::LevelFilter::Debug } else { logging::level(level) };
+        context::start_log(target(file), level)
+    }
+}
+
+/// Where a `logfile` value sends the log.
+fn target(file: &str) -> Target {
+    match file {
+        "stdout" => Target::Stdout,
+        "stderr" => Target::Stderr,
+        "discard" => Target::Discard,
+        path => Target::File(Path::new(path).to_owned()),
+    }
+}
+
+/// Names every key of an absent feature; the first one that must not be ignored is a failure.
+fn check_supported(config: &Config) -> Result<(), Failure> {
+    let mut refused = None;
+    for unsupported in config.unsupported_keys() {
+        match unsupported.severity {
+            Severity::Warn => log::warn!("config: {unsupported}"),
+            Severity::Refuse if refused.is_none() => refused = Some(unsupported),
+            Severity::Refuse => log::error!("config: {unsupported}"),
+        }
+    }
+    match refused {
+        None => Ok(()),
+        Some(unsupported) => Err(Failure::new(unsupported.to_string())
+            .hint("remove the key to start without the feature")),
+    }
+}

@@ -1,0 +1,198 @@
+//! The brokers under test: black boxes with a command line, an address and a process id.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::connection;
+use crate::failure::{Doing, Failure};
+
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Linux reports CPU time to programs in this unit whatever the kernel's own tick is (USER_HZ).
+const TICKS_PER_SECOND: u64 = 100;
+
+/// Ids of the brokers that run now, for the signal handler.
+static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+
+/// How a program wants its options.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Choria,
+    NatsServer,
+}
+
+/// A program that can be started as a broker.
+#[derive(Debug, Clone)]
+pub struct Contestant {
+    /// Name and version, as the program itself gives them.
+    pub label: String,
+    /// Where the program is.
+    pub program: PathBuf,
+    kind: Kind,
+}
+
+impl Contestant {
+    /// Asks the program who it is.
+    pub fn identify(program: &Path) -> Result<Contestant, Failure> {
+        let output = Command::new(program).arg("--version").stdin(Stdio::null()).output();
+        let output = output.map_err(|error| {
+            Failure::Usage(format!("cannot run {}: {error}", program.display()))
+        })?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let version =
+            text.split_whitespace().next_back().unwrap_or_default().trim_start_matches('v');
+        if !output.status.success() || version.is_empty() {
+            return Err(Failure::Usage(format!(
+                "{} --version gives no version",
+                program.display()
+            )));
+        }
+        let is_nats = text.starts_with("nats-server");
+        let (kind, name) =
+            if is_nats { (Kind::NatsServer, "nats-server") } else { (Kind::Choria, "choria") };
+        Ok(Contestant { label: format!("{name} {version}"), program: program.to_owned(), kind })
+    }
+
+    /// Starts the broker on a free port of the loopback interface and waits until it answers.
+    /// Its output and its configuration go to `directory`.
+    pub fn start(&self, directory: &Path) -> Result<Running, Failure> {
+        let port = free_port()?;
+        let log = directory.join(format!("broker-{port}.log"));
+        let output = File::create(&log).doing("create a log file")?;
+        let errors = output.try_clone().doing("create a log file")?;
+        let mut command = Command::new(&self.program);
+        match self.kind {
+            Kind::NatsServer => command.args(["-a", "127.0.0.1", "-p", &port.to_string()]),
+            Kind::Choria => command
+                .args(["broker", "--disable-tls", "--config"])
+                .arg(write_config(directory, port)?),
+        };
+        command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        let child = command.spawn().doing("start a broker")?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let mut running = Running { child, address, log };
+        lock_running().push(running.child.id());
+        running.wait_ready()?;
+        Ok(running)
+    }
+}
+
+fn free_port() -> Result<u16, Failure> {
+    let listener =
+        choria::sys::listen((Ipv4Addr::LOCALHOST, 0).into(), 1).doing("find a free port")?;
+    Ok(listener.local_addr().doing("find a free port")?.port())
+}
+
+fn write_config(directory: &Path, port: u16) -> Result<PathBuf, Failure> {
+    let path = directory.join(format!("broker-{port}.conf"));
+    let text = format!(
+        "identity = bench.example\nloglevel = warn\nplugin.choria.use_srv = false\n\
+         plugin.choria.broker_network = true\nplugin.choria.network.listen_address = 127.0.0.1\n\
+         plugin.choria.network.client_port = {port}\n"
+    );
+    fs::write(&path, text).doing("write a configuration file")?;
+    Ok(path)
+}
+
+/// What a broker used since it started.
+#[derive(Debug, Clone, Copy)]
+pub struct Usage {
+    /// User and system time of all its threads.
+    pub cpu: Duration,
+    /// Resident memory now, in KiB.
+    pub resident_kib: u64,
+}
+
+/// A started broker; dropping it ends the process.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+    log: PathBuf,
+}
+
+impl Running {
+    fn wait_ready(&mut self) -> Result<(), Failure> {
+        let deadline = Instant::now() + START_TIMEOUT;
+        loop {
+            if let Some(status) = self.child.try_wait().doing("watch a broker")? {
+                return Err(self.ended(status));
+            }
+            match connection::open(self.address, None)
+                .and_then(|stream| connection::handshake(&stream, b""))
+            {
+                Ok(()) => return Ok(()),
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Err(_) => thread::sleep(Duration::from_millis(20)),
+            }
+        }
+    }
+
+    fn ended(&self, status: ExitStatus) -> Failure {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let last =
+            log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+        Failure::Broker(format!("ended at its start with {status}: {last}"))
+    }
+
+    /// CPU time and memory of the process.
+    pub fn usage(&self) -> Result<Usage, Failure> {
+        let directory = PathBuf::from(format!("/proc/{}", self.child.id()));
+        let stat =
+            fs::read_to_string(directory.join("stat")).doing("read the CPU time of a broker")?;
+        let status =
+            fs::read_to_string(directory.join("status")).doing("read the memory of a broker")?;
+        let (Some(ticks), Some(resident_kib)) = (cpu_ticks(&stat), resident_kib(&status)) else {
+            return Err(Failure::Broker("it has ended".into()));
+        };
+        Ok(Usage { cpu: Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND), resident_kib })
+    }
+}
+
+/// User and system time in `/proc/PID/stat`: fields 14 and 15, counted behind the command name, which may hold anything.
+fn cpu_ticks(stat: &str) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11);
+    Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
+}
+
+/// `VmRSS` in `/proc/PID/status`; a process that has ended has none.
+fn resident_kib(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        lock_running().retain(|id| *id != self.child.id());
+        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if Instant::now() > deadline {
+                let _ = self.child.kill();
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// Ends every broker at once: what an interrupt does before the program goes.
+pub fn kill_all() {
+    for id in lock_running().drain(..) {
+        if let Some(pid) = Pid::from_raw(id as i32) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+}
+
+fn lock_running() -> std::sync::MutexGuard<'static, Vec<u32>> {
+    RUNNING.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -20,6 +20,8 @@ pub const SIGNATURE_BYTES_MAX: usize = 4 * 1024;
 pub const PUBCERT_BYTES_MAX: usize = 64 * 1024;
 /// Entries in each list of a filter.
 pub const FILTER_ENTRIES_MAX: usize = 10_000;
+/// Regular expressions in a filter.
+pub const FILTER_PATTERNS_MAX: usize = 250;
 /// Bytes of one entry of a filter.
 pub const FILTER_ENTRY_BYTES_MAX: usize = 16 * 1024;
 /// Characters of a v1 request id, exactly.

@@ -3,11 +3,20 @@
 //! A filter holds five lists; every list that is not empty must match (identities: any entry, the
 //! others: all entries). The order of evaluation is identity, agent, class, fact, compound.
 
+mod facts;
+mod matching;
+mod syntax;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Fault, Layer, limits};
+use crate::util::pattern::slashed;
+
+pub use facts::FactError;
+pub use matching::NodeData;
+pub use syntax::FactSyntax;
 
 /// One condition on a fact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,6 +163,11 @@ impl Filter {
             entries(field, list.len())?;
             list.iter().try_for_each(|text| entry(field, text.len()))?;
         }
+        // Compiling a pattern takes much longer than reading it.
+        let lists = [&self.classes, &self.agents, &self.identities];
+        let patterns = lists.into_iter().flatten().filter(|text| slashed(text).is_some()).count()
+            + self.facts.iter().filter(|fact| fact.operator == Operator::Match).count();
+        Fault::bound(layer, "filter patterns", patterns, limits::FILTER_PATTERNS_MAX)?;
         for object in self.compound.iter().flatten() {
             object.values().try_for_each(|text| entry("filter.compound", text.len()))?;
         }

@@ -12,6 +12,7 @@ mod help;
 mod loading;
 pub mod nodes;
 pub mod render;
+pub mod settings;
 mod terminal;
 mod tool;
 

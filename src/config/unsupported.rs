@@ -137,6 +137,12 @@ const RULES: &[Rule] = &[
     ),
     refuse("plugin.choria.broker_federation", BROKER, "messages would not cross the federation"),
     refuse("plugin.choria.adapters", BROKER, "what the adapters copy would be lost"),
+    refuse("plugin.choria.network.client_hosts", BROKER, "clients would get in from everywhere"),
+    refuse(
+        "plugin.choria.network.deny_server_connections",
+        BROKER,
+        "servers would get in all the same",
+    ),
     warn("plugin.choria.network.system.user", BROKER, "nobody can log in to the system account"),
     warn("plugin.choria.network.websocket_port", BROKER, "web socket clients cannot connect"),
     warn("plugin.choria.stats_port", BROKER, "statistics are not served"),

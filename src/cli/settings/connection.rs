@@ -1,0 +1,118 @@
+//! How a process connects to its broker.
+
+use std::sync::Arc;
+
+use crate::cli::exit::Failure;
+use crate::config::{Config, Environment, Role};
+use crate::nats::client::{Initial, Options};
+use crate::net::resolve::Resolver;
+use crate::net::servers::{self, Server, ServerList};
+use crate::protocol::subject;
+use crate::security::Provider;
+
+/// The options of the connection of this role. Daemons try for ever, commands for a few seconds.
+pub fn connection(
+    config: &Config,
+    env: &Environment,
+    security: &Provider,
+    executor: Arc<smol::Executor<'static>>,
+) -> Result<Options, Failure> {
+    let mut options = Options::new(brokers(config, env)?, executor);
+    options.name = match config.role {
+        Role::Client => security.certname().to_owned(),
+        Role::Server | Role::Broker => config.identity.clone(),
+    };
+    if security.settings().tls {
+        let tls = security
+            .client_tls()
+            .map_err(|error| Failure::new(format!("TLS is not set up: {error}")))?;
+        options.tls = Some(tls);
+    }
+    // A user name without a password is no login.
+    if let (Some(user), Some(password)) = (&config.nats.user, &config.nats.pass) {
+        options.user = Some(user.clone());
+        options.password = Some(password.clone());
+    }
+    options.inbox_prefix = inboxes(config);
+    options.connect_timeout = config.network.connect_timeout;
+    options.initial = match config.role {
+        Role::Client => Initial::Once,
+        Role::Server | Role::Broker => Initial::Forever,
+    };
+    Ok(options)
+}
+
+/// What the inboxes of a connection with a certificate begin with.
+pub fn inboxes(config: &Config) -> String {
+    subject::inbox_prefix(&config.main_collective, None)
+}
+
+/// Where brokers are: federated clients have brokers of their own.
+fn brokers(config: &Config, env: &Environment) -> Result<ServerList, Failure> {
+    let choria = &config.choria;
+    let is_federated = config.role == Role::Client && !choria.federation_collectives.is_empty();
+    let (key, hosts) = if is_federated {
+        ("plugin.choria.federation_middleware_hosts", &choria.federation_middleware_hosts)
+    } else {
+        ("plugin.choria.middleware_hosts", &choria.middleware_hosts)
+    };
+    let configured: Vec<Server> = servers::parse_hosts(hosts)
+        .map_err(|error| Failure::new(format!("{}: {key}: {error}", config.origin(key))))?;
+    // Finding the domain may run facter: only when somebody needs it.
+    let domain = (configured.is_empty() && choria.use_srv)
+        .then(|| choria.srv_domain.clone().or_else(|| env.domain()))
+        .flatten();
+    let resolver = Resolver::from_system();
+    Ok(if is_federated {
+        ServerList::federation(configured, domain, resolver)
+    } else {
+        ServerList::brokers(configured, domain, resolver)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Source;
+    use std::path::Path;
+
+    fn found(name: &str, text: &str) -> Result<String, Failure> {
+        let env = Environment::fixed(&[], "n1.nowhere.invalid");
+        let file = format!("choria-brokers-{name}-{}.conf", std::process::id());
+        let path = std::env::temp_dir().join(file);
+        std::fs::write(&path, text).unwrap();
+        let source = Source::Client { path: Some(path.clone()) };
+        let (config, _) = Config::load(&source, &env, Path::new("/")).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let found = smol::block_on(brokers(&config, &env)?.find());
+        Ok(match found {
+            Ok(found) => found.servers.iter().map(ToString::to_string).collect(),
+            Err(error) => error.to_string(),
+        })
+    }
+
+    #[test]
+    fn brokers_are_found_in_the_documented_order() {
+        let hosts = "plugin.choria.middleware_hosts = b1:4222\n";
+        let federated = "plugin.choria.federation.collectives = eu\nplugin.choria.use_srv = no\n";
+        let cases = [
+            ("hosts", hosts.to_owned(), "nats://b1:4222"),
+            ("none", "plugin.choria.use_srv = no\n".to_owned(), "nats://puppet:4222"),
+            ("federated", format!("{hosts}{federated}"), "no brokers are configured"),
+            (
+                "both",
+                format!("{federated}plugin.choria.federation_middleware_hosts = f1:4222\n"),
+                "nats://f1:4222",
+            ),
+        ];
+        for (name, text, expected) in cases {
+            assert_eq!(found(name, &text).unwrap(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_host_without_a_port_is_refused_with_its_place() {
+        let failure = found("port", "plugin.choria.middleware_hosts = b1\n").unwrap_err();
+        assert!(failure.message.contains(".conf:1: plugin.choria.middleware_hosts: "), "{failure}");
+    }
+}

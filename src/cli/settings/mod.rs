@@ -1,0 +1,79 @@
+//! Turns a configuration, the environment and the global options into the settings of each part.
+//! Nothing below the command line reads a [`Config`].
+
+mod connection;
+mod security;
+
+pub use connection::{connection, inboxes};
+pub use security::{provider, security};
+
+use crate::cli::argv::Globals;
+use crate::cli::exit::Failure;
+use crate::config::Environment;
+
+/// What a person has switched off. Every switch that is on is said in the log at every start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Insecure {
+    /// Connections in clear: `--disable-tls`, `INSECURE_DISABLE_TLS`, `INSECURE_YES_REALLY`.
+    pub no_tls: bool,
+    /// Any certificate of the other side is accepted: `--disable-ssl-verification`.
+    pub no_verification: bool,
+    /// Requests are neither signed nor checked: `INSECURE_YES_REALLY`.
+    pub no_protocol_security: bool,
+}
+
+impl Insecure {
+    /// What is switched off for this process.
+    pub fn of(globals: &Globals, env: &Environment) -> Result<Self, Failure> {
+        if env.is_true("INSECURE_ANON_TLS") {
+            return Err(Failure::new("INSECURE_ANON_TLS is not supported yet")
+                .hint("unset it and use certificates, or INSECURE_DISABLE_TLS in a laboratory"));
+        }
+        let really = env.is_true("INSECURE_YES_REALLY");
+        Ok(Self {
+            no_tls: globals.disable_tls || really || env.is_true("INSECURE_DISABLE_TLS"),
+            no_verification: globals.disable_tls_verification,
+            no_protocol_security: really,
+        })
+    }
+
+    /// Says what is off.
+    pub fn warn(self) {
+        if self.no_tls {
+            log::warn!("security: TLS is off, everything is sent in clear");
+        }
+        if self.no_verification {
+            log::warn!("security: certificates of the other side are not verified");
+        }
+        if self.no_protocol_security {
+            log::warn!("security: requests are neither signed nor checked, anybody may send any");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_exact_word_switches_security_off() {
+        let cases: [(&[_], _); 5] = [
+            (&[], (false, false)),
+            (&[("INSECURE_DISABLE_TLS", "true")], (true, false)),
+            (&[("INSECURE_DISABLE_TLS", "1")], (false, false)),
+            (&[("INSECURE_YES_REALLY", "true")], (true, true)),
+            (&[("INSECURE_YES_REALLY", "yes")], (false, false)),
+        ];
+        for (variables, expected) in cases {
+            let env = Environment::fixed(variables, "host");
+            let insecure = Insecure::of(&Globals::default(), &env).unwrap();
+            let got = (insecure.no_tls, insecure.no_protocol_security);
+            assert_eq!(got, expected, "{variables:?}");
+        }
+        let env = Environment::fixed(&[("INSECURE_ANON_TLS", "true")], "host");
+        assert!(Insecure::of(&Globals::default(), &env).is_err());
+        let globals = Globals { disable_tls: true, ..Globals::default() };
+        let env = Environment::fixed(&[], "host");
+        assert!(Insecure::of(&globals, &env).unwrap().no_tls);
+    }
+}

@@ -1,0 +1,195 @@
+//! Who this process is and where its certificates are: protocol notes, identity and file locations.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::cli::exit::Failure;
+use crate::cli::settings::Insecure;
+use crate::config::{Config, Environment, Role};
+use crate::security::{Kind, Provider, Settings};
+
+/// What is appended to the name of a user to make the identity of a client.
+const CLIENT_SUFFIX: &str = "mcollective";
+
+/// The settings of the security provider that the configuration asks for.
+pub fn security(
+    config: &Config,
+    env: &Environment,
+    insecure: Insecure,
+) -> Result<Settings, Failure> {
+    let kind = match config.security.provider.as_str() {
+        "puppet" => Kind::Puppet,
+        "file" => Kind::File,
+        other => {
+            return Err(Failure::new(format!("security provider {other} is not supported yet")));
+        }
+    };
+    let is_root = rustix::process::geteuid().is_root();
+    let identity = match kind {
+        Kind::Puppet => puppet_identity(config, env)?,
+        Kind::File => file_identity(config, env, is_root),
+    };
+    let mut settings = Settings::new(kind, &identity);
+    match kind {
+        Kind::File => {
+            settings.certificate = config.security.file_certificate.clone().unwrap_or_default();
+            settings.key = config.security.file_key.clone().unwrap_or_default();
+            settings.ca = config.security.file_ca.clone().unwrap_or_default();
+        }
+        Kind::Puppet => {
+            let folder = ssl_dir(config, env, is_root)?;
+            settings.certificate = folder.join(format!("certs/{identity}.pem"));
+            settings.key = folder.join(format!("private_keys/{identity}.pem"));
+            settings.ca = folder.join("certs/ca.pem");
+        }
+    }
+    settings.allow_list = config.security.allow_list.clone();
+    settings.privileged_users = config.security.privileged_users.clone();
+    settings.cipher_suites = config.security.cipher_suites.clone();
+    settings.ecc_curves = config.security.ecc_curves.clone();
+    settings.support_legacy_certificates = config.security.support_legacy_certificates;
+    settings.tls = !insecure.no_tls;
+    settings.verify_tls = !insecure.no_verification;
+    settings.security_on = !insecure.no_protocol_security;
+    Ok(settings)
+}
+
+/// Opens the provider; what is wrong with its files becomes one line and a hint each.
+pub fn provider(settings: Settings) -> Result<Arc<Provider>, Failure> {
+    Provider::open(settings).map(Arc::new).map_err(|error| {
+        let mut problems = error.problems.iter();
+        let first = problems.next().map(ToString::to_string).unwrap_or_default();
+        let failure = Failure::new(format!("security is not set up: {first}"));
+        problems.fold(failure, |failure, problem| failure.hint(format!("also: {problem}")))
+    })
+}
+
+fn puppet_identity(config: &Config, env: &Environment) -> Result<String, Failure> {
+    if let Some(name) = env.var("MCOLLECTIVE_CERTNAME") {
+        return Ok(name.to_owned());
+    }
+    match config.role {
+        Role::Server | Role::Broker => Ok(config.identity.clone()),
+        Role::Client => match env.var("USER") {
+            Some(user) => Ok(format!("{user}.{CLIENT_SUFFIX}")),
+            None => Err(Failure::new("cannot tell who you are: USER is not set")
+                .hint("set MCOLLECTIVE_CERTNAME to the name of your certificate")),
+        },
+    }
+}
+
+fn file_identity(config: &Config, env: &Environment, is_root: bool) -> String {
+    match (env.var("MCOLLECTIVE_CERTNAME"), env.var("USER")) {
+        (Some(name), _) => name.to_owned(),
+        (None, Some(user)) if !is_root && config.role == Role::Client => {
+            format!("{user}.{CLIENT_SUFFIX}")
+        }
+        _ => config.identity.clone(),
+    }
+}
+
+/// Puppet's certificate folder.
+fn ssl_dir(config: &Config, env: &Environment, is_root: bool) -> Result<PathBuf, Failure> {
+    if let Some(folder) = &config.choria.ssl_dir {
+        return Ok(folder.clone());
+    }
+    let set_it = "set plugin.choria.ssldir to the folder with certs and private_keys";
+    if is_root {
+        return env.puppet_ssl_dir().ok_or_else(|| {
+            Failure::new("cannot find the Puppet certificates: puppet does not tell its ssldir")
+                .hint(set_it)
+        });
+    }
+    env.home().map(|home| home.join(".puppetlabs/etc/puppet/ssl")).ok_or_else(|| {
+        Failure::new("cannot find the Puppet certificates: HOME is not set").hint(set_it)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Source;
+    use std::path::Path;
+
+    /// A configuration of this role with this text.
+    fn load(name: &str, role: Role, text: &str, env: &Environment) -> Config {
+        let file = format!("choria-settings-{name}-{}.conf", std::process::id());
+        let path = std::env::temp_dir().join(file);
+        std::fs::write(&path, text).unwrap();
+        let source = match role {
+            Role::Client => Source::Client { path: Some(path.clone()) },
+            Role::Server => Source::Server { path: path.clone() },
+            Role::Broker => Source::Broker { path: path.clone() },
+        };
+        let (config, _) = Config::load(&source, env, Path::new("/")).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        config
+    }
+
+    #[test]
+    fn the_puppet_provider_names_processes_as_the_reference_does() {
+        let text = "identity = n1.example\nplugin.choria.ssldir = /ssl\n";
+        let ann = ("USER", "ann");
+        let other = ("MCOLLECTIVE_CERTNAME", "ops");
+        let cases: [(_, &[_], _); 5] = [
+            (Role::Client, &[ann], "ann.mcollective"),
+            (Role::Client, &[ann, other], "ops"),
+            (Role::Server, &[ann], "n1.example"),
+            (Role::Broker, &[ann], "n1.example"),
+            (Role::Server, &[ann, other], "ops"),
+        ];
+        for (role, variables, identity) in cases {
+            let env = Environment::fixed(variables, "h");
+            let config = load("puppet", role, text, &env);
+            let settings = security(&config, &env, Insecure::default()).unwrap();
+            assert_eq!(settings.identity, identity, "{role:?} {variables:?}");
+            assert_eq!(settings.certificate, Path::new(&format!("/ssl/certs/{identity}.pem")));
+            assert_eq!(settings.key, Path::new(&format!("/ssl/private_keys/{identity}.pem")));
+            assert_eq!(settings.ca, Path::new("/ssl/certs/ca.pem"));
+        }
+        let env = Environment::fixed(&[], "h");
+        let config = load("nobody", Role::Client, text, &env);
+        let failure = security(&config, &env, Insecure::default()).unwrap_err();
+        assert_eq!(failure.message, "cannot tell who you are: USER is not set");
+    }
+
+    #[test]
+    fn the_file_provider_uses_the_paths_of_its_keys() {
+        let text = "identity = n1.example\nplugin.security.provider = file\n\
+                    plugin.security.file.certificate = /c\nplugin.security.file.key = /k\n\
+                    plugin.security.file.ca = /ca\n\
+                    plugin.security.support_legacy_certificates = yes\n";
+        let env = Environment::fixed(&[("MCOLLECTIVE_CERTNAME", "ops")], "h");
+        let config = load("file", Role::Client, text, &env);
+        let insecure = Insecure { no_tls: true, ..Insecure::default() };
+        let settings = security(&config, &env, insecure).unwrap();
+        assert_eq!(settings.identity, "ops");
+        let paths = [&settings.certificate, &settings.key, &settings.ca];
+        assert_eq!(paths, ["/c", "/k", "/ca"].map(Path::new));
+        assert!(settings.support_legacy_certificates && settings.security_on && !settings.tls);
+    }
+
+    #[test]
+    fn file_identities_depend_on_the_user_for_clients_only() {
+        let env = Environment::fixed(&[("USER", "ann")], "h");
+        let cases = [
+            (Role::Client, false, "ann.mcollective"),
+            (Role::Client, true, "n1"),
+            (Role::Server, false, "n1"),
+        ];
+        for (role, is_root, identity) in cases {
+            let config = load("identity", role, "identity = n1\n", &env);
+            assert_eq!(file_identity(&config, &env, is_root), identity, "{role:?} {is_root}");
+        }
+    }
+
+    #[test]
+    fn missing_files_are_named_with_their_keys() {
+        let mut settings = Settings::new(Kind::File, "me");
+        settings.certificate = PathBuf::from("/no/such/cert.pem");
+        let failure = provider(settings).unwrap_err();
+        assert!(failure.message.starts_with("security is not set up: "), "{failure}");
+        assert!(failure.message.contains("/no/such/cert.pem"), "{failure}");
+        assert_eq!(failure.hints.len(), 2, "{:?}", failure.hints);
+    }
+}

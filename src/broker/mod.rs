@@ -1,1 +1,225 @@
 //! The message router: NATS client protocol over per-core event loops.
+//!
+//! # The life of a message
+//!
+//! `shard` is one event loop. It reads a connection into a buffer that all its connections share, `session` decodes
+//! the operations, `router` finds the receivers, `stage` collects bytes for each receiver, and at the end of the turn `link`
+//! writes them to the receivers' sockets, whichever loop these belong to. What a socket does not take waits in the link's
+//! queue, and the owner of the connection goes on when there is room.
+//!
+//! # Rules
+//!
+//! * A connection is read, decoded and closed by its own loop only. Others touch its `Link` and nothing else.
+//! * A link's lock guards state, never a system call; there is never more than one lock held. The lock of the interest
+//!   tables is taken for look-ups and changes, never while a link is locked.
+//! * Nothing outlives its connection by raw pointer: what is staged holds the link, and a closed link takes no bytes.
+//! * TLS connections are encrypted by their own loop: others append plain text to the queue and leave mail. The same way is
+//!   used for plain connections when a message goes to many, so that all loops share the writing.
+//! * An idle connection owns no buffer: decoder, queue and stage give theirs back.
+//! * Counters are written by one loop only and added up by whoever asks.
+//! * Results of look-ups are kept per loop and compared with a stamp of the interest before use.
+//! * Producers whose receivers cannot follow are not read for a while, those that only answer never are.
+//! * A panic while a connection is served costs that connection.
+//!
+//! Order is kept from each publishing connection to each receiving one: a publisher is read by one loop, which stages
+//! in order, and a link is written by one writer at a time.
+
+mod connection;
+mod end;
+mod hash;
+mod home;
+mod interest;
+mod link;
+mod permissions;
+mod router;
+mod session;
+mod settings;
+mod shard;
+mod shared;
+mod slab;
+mod stage;
+mod subs;
+mod timers;
+mod tls;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+pub use settings::Settings;
+
+use crate::sys::{self, Interest};
+use home::{Bounds, Counters, Home, Indexes, LISTENER, Mail};
+use shard::Shard;
+use shared::Shared;
+
+/// Why a broker cannot start.
+#[derive(Debug)]
+pub enum Error {
+    /// The address cannot be listened on.
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The system gives no thread or no event queue.
+    System(io::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Listen { address, source } => write!(f, "cannot listen on {address}: {source}"),
+            Error::System(source) => write!(f, "cannot start the event loops: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// A running broker. Dropping it stops it without waiting for connections.
+#[derive(Debug)]
+pub struct Broker {
+    shared: Arc<Shared>,
+    local: SocketAddr,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What a broker did since it started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Connections that are open, admitted or not.
+    pub connections: u64,
+    /// Connections that authenticated.
+    pub admitted: u64,
+    /// Connections since the start.
+    pub total_connections: u64,
+    /// Subscriptions.
+    pub subscriptions: u64,
+    /// Messages from clients.
+    pub in_messages: u64,
+    /// Bytes of their headers and payloads.
+    pub in_bytes: u64,
+    /// Messages to clients.
+    pub out_messages: u64,
+    /// Bytes of them, with their control lines.
+    pub out_bytes: u64,
+    /// Connections closed because they did not keep up.
+    pub slow_consumers: u64,
+    /// Connections closed because they did not answer PINGs.
+    pub stale_connections: u64,
+    /// Connections that were not let in.
+    pub refused: u64,
+    /// Connections closed by a fault of ours.
+    pub panics: u64,
+}
+
+impl Broker {
+    /// Listens and starts the event loops.
+    pub fn start(settings: Settings) -> Result<Broker, Error> {
+        let address = settings.listen;
+        let listener = sys::listen(address, settings.backlog)
+            .map_err(|source| Error::Listen { address, source })?;
+        let local = listener.local_addr().map_err(Error::System)?;
+        let homes = homes(&settings).map_err(Error::System)?;
+        let shared = Arc::new(Shared::new(settings, local, homes));
+        let mut broker = Broker { shared: shared.clone(), local, threads: Vec::new() };
+        let mut listener = Some(listener);
+        for (index, home) in shared.homes.iter().enumerate() {
+            let (shared, home, listener) = (shared.clone(), home.clone(), listener.take());
+            if let Some(listener) = &listener {
+                home.epoll.add(listener, LISTENER, Interest::READ).map_err(Error::System)?;
+            }
+            let thread = std::thread::Builder::new()
+                .name(format!("broker-{index}"))
+                .spawn(move || Shard::new(shared, home, listener).run())
+                .map_err(Error::System)?;
+            broker.threads.push(thread);
+        }
+        log::info!("broker: listening address={local} threads={}", shared.homes.len());
+        Ok(broker)
+    }
+
+    /// The address it listens on, with the port the system chose.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Stops accepting, tells clients to go elsewhere, and closes their connections little by little.
+    pub fn lame_duck(&self) {
+        log::info!("broker: entering lame duck mode");
+        self.shared.is_lame.store(true, Ordering::Relaxed);
+        self.tell(|| Mail::LameDuck);
+    }
+
+    /// Stops accepting, sends what waits, closes every connection and ends the threads, all `within` the given time.
+    pub fn shutdown(mut self, within: Duration) {
+        self.stop(within);
+        log::info!("broker: stopped");
+    }
+
+    fn stop(&mut self, within: Duration) {
+        let within_ms = within.as_millis() as u64;
+        self.tell(|| Mail::Stop { within_ms });
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                log::error!("broker: an event loop had failed");
+            }
+        }
+    }
+
+    fn tell(&self, mail: impl Fn() -> Mail) {
+        for home in &self.shared.homes {
+            home.post(mail());
+        }
+    }
+
+    /// What it did so far.
+    pub fn statistics(&self) -> Statistics {
+        let sum = |counter: fn(&Counters) -> &AtomicU64| -> u64 {
+            let counters = self.shared.homes.iter().map(|home| &home.counters);
+            counters.map(|counters| counter(counters).load(Ordering::Relaxed)).sum()
+        };
+        Statistics {
+            connections: sum(|counters| &counters.connections),
+            admitted: self.shared.admitted() as u64,
+            total_connections: sum(|counters| &counters.accepted),
+            subscriptions: self.shared.interest.count() as u64,
+            in_messages: sum(|counters| &counters.in_messages),
+            in_bytes: sum(|counters| &counters.in_bytes),
+            out_messages: sum(|counters| &counters.out_messages),
+            out_bytes: sum(|counters| &counters.out_bytes),
+            slow_consumers: sum(|counters| &counters.slow_consumers),
+            stale_connections: sum(|counters| &counters.stale),
+            refused: sum(|counters| &counters.refused),
+            panics: sum(|counters| &counters.panics),
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.stop(Duration::ZERO);
+    }
+}
+
+fn homes(settings: &Settings) -> io::Result<Vec<Arc<Home>>> {
+    let threads = match settings.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    let bounds = Bounds {
+        pending_bytes_max: settings.pending_bytes_max,
+        pause_bytes: settings.pause_bytes,
+    };
+    let indexes = Arc::new(Indexes::default());
+    (0..threads).map(|_| Home::new(bounds, indexes.clone()).map(Arc::new)).collect()
+}

@@ -1,0 +1,234 @@
+//! One connection: socket, TLS, deadlines, around the protocol state of its session.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+
+use super::end::{End, Reason};
+use super::link::Link;
+use super::session::{Phase, Session};
+use super::shard::Buffers;
+use super::shared::Context;
+use super::tls::Tls;
+use crate::sys::{Interest, Ready};
+
+/// A connection of one event loop.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub session: Session,
+    socket: Arc<TcpStream>,
+    tls: Option<Box<Tls>>,
+    /// End of the time for the present phase.
+    deadline_ms: u64,
+    next_ping_ms: u64,
+    /// Reading pauses until then at most.
+    pub paused_until_ms: Option<u64>,
+    /// When the timer wheel will call.
+    pub armed_ms: u64,
+    /// It counts among the admitted.
+    pub is_admitted: bool,
+    /// Nothing is left but to drop it.
+    pub is_gone: bool,
+    /// Our side was shut after everything was sent.
+    is_shut: bool,
+}
+
+const NEVER: u64 = u64::MAX;
+
+impl Connection {
+    /// Greets a new connection and watches it.
+    pub fn open(
+        socket: TcpStream,
+        address: SocketAddr,
+        token: u64,
+        cx: &mut Context,
+    ) -> io::Result<Connection> {
+        let client_id = cx.shared.next_client_id();
+        let line = cx.shared.connection_info(client_id, address, false);
+        // The buffer of a new socket takes a line; one that does not is of no use.
+        (&socket).write_all(&line)?;
+        let settings = &cx.shared.settings;
+        let tls = match &settings.tls {
+            Some(config) => Some(Box::new(Tls::new(config.clone()).map_err(io::Error::other)?)),
+            None => None,
+        };
+        let timeout = if tls.is_some() { settings.tls_timeout } else { settings.auth_timeout };
+        let socket = Arc::new(socket);
+        cx.home.epoll.add(&socket, token, Interest::READ)?;
+        let link = Link::new(token, cx.home.clone(), tls.is_some(), socket.clone());
+        let first_ping = settings.first_ping.min(settings.ping_interval).as_millis() as u64;
+        Ok(Connection {
+            session: Session::new(link, address, client_id),
+            socket,
+            tls,
+            deadline_ms: cx.now_ms + timeout.as_millis() as u64,
+            next_ping_ms: cx.now_ms + first_ping + fastrand::u64(..=first_ping / 5),
+            paused_until_ms: None,
+            armed_ms: NEVER,
+            is_admitted: false,
+            is_gone: false,
+            is_shut: false,
+        })
+    }
+
+    pub fn token(&self) -> u64 {
+        self.session.link.token
+    }
+
+    /// When it wants to be called next.
+    pub fn next_due_ms(&self) -> u64 {
+        let phase = match self.session.phase {
+            Phase::Open => self.next_ping_ms,
+            _ => self.deadline_ms,
+        };
+        phase.min(self.paused_until_ms.unwrap_or(NEVER))
+    }
+
+    /// Reads once and handles what came; returns how many bytes that were.
+    pub fn read(&mut self, buffers: &mut Buffers, cx: &mut Context) -> Result<usize, End> {
+        let count = match (&*self.socket).read(&mut buffers.read) {
+            Ok(0) => return Err(End::silent(Reason::ClientClosed)),
+            Ok(count) => count,
+            Err(error) => return not_now(&error).map(|()| 0),
+        };
+        let input = buffers.read.get(..count).unwrap_or_default();
+        let Some(tls) = &mut self.tls else {
+            self.session.feed(input, cx)?;
+            return Ok(count);
+        };
+        buffers.plain.clear();
+        let received = tls.receive(input, &mut buffers.plain);
+        let is_ended = match received {
+            Ok(is_ended) => is_ended,
+            Err(error) => {
+                // Let the peer know what was wrong with its handshake.
+                tls.pump(&self.session.link, cx.now_ms);
+                return Err(End::silent(Reason::Tls(error.to_string())));
+            }
+        };
+        if tls.wants_write() {
+            tls.pump(&self.session.link, cx.now_ms);
+        }
+        self.finish_handshake(cx)?;
+        self.session.feed(&buffers.plain, cx)?;
+        match is_ended {
+            true => Err(End::silent(Reason::ClientClosed)),
+            false => Ok(count),
+        }
+    }
+
+    fn finish_handshake(&mut self, cx: &mut Context) -> Result<(), End> {
+        let Some(tls) = &self.tls else { return Ok(()) };
+        if self.session.phase != Phase::Handshake || tls.is_handshaking() {
+            return Ok(());
+        }
+        self.session.peer.identity = tls.peer_certificate().map(identity_of);
+        self.session.phase = Phase::Connecting;
+        self.deadline_ms = cx.now_ms + cx.shared.settings.auth_timeout.as_millis() as u64;
+        Ok(())
+    }
+
+    /// Goes on with the queue of its link.
+    pub fn send_queue(&mut self, now_ms: u64) {
+        match &mut self.tls {
+            Some(tls) => tls.pump(&self.session.link, now_ms),
+            None => self.session.link.drain(now_ms),
+        }
+        if self.session.phase == Phase::Closing {
+            self.shut_when_flushed();
+        }
+    }
+
+    /// Does what is due.
+    pub fn on_time(&mut self, cx: &mut Context) -> Result<(), End> {
+        if self.paused_until_ms.is_some_and(|until| until <= cx.now_ms) {
+            self.paused_until_ms = None;
+            self.session.link.watch_read(true);
+        }
+        match self.session.phase {
+            Phase::Open => self.ping_when_due(cx),
+            _ if self.deadline_ms > cx.now_ms => Ok(()),
+            Phase::Handshake => Err(End::silent(Reason::TlsTimeout)),
+            Phase::Connecting => Err(End::told(Reason::AuthTimeout, "Authentication Timeout")),
+            Phase::Closing => {
+                self.is_gone = true;
+                Ok(())
+            }
+        }
+    }
+
+    fn ping_when_due(&mut self, cx: &mut Context) -> Result<(), End> {
+        if self.next_ping_ms > cx.now_ms {
+            return Ok(());
+        }
+        let settings = &cx.shared.settings;
+        self.next_ping_ms = cx.now_ms + settings.ping_interval.as_millis() as u64;
+        // Nothing may come before the answer to the first PING, and a busy connection is alive.
+        if std::mem::take(&mut self.session.is_active) && self.session.pings_out == 0 {
+            return Ok(());
+        }
+        if self.session.pings_out >= settings.pings_max {
+            return Err(End::told(Reason::Stale, "Stale Connection"));
+        }
+        self.session.pings_out += 1;
+        self.session.is_greeted = true;
+        cx.router.stage.answer(&self.session.link, b"PING\r\n");
+        Ok(())
+    }
+
+    /// From now on it only gets what waits for it, then the end, for as long as it may linger.
+    pub fn start_closing(&mut self, cx: &mut Context) {
+        self.deadline_ms = cx.now_ms + cx.shared.settings.linger.as_millis() as u64;
+        self.paused_until_ms = None;
+        self.session.link.watch_read(true);
+        self.send_queue(cx.now_ms);
+    }
+
+    /// Shuts our side once everything is sent. Closing at once would reset a connection whose last bytes were not read
+    /// here, and the peer might never see what it was told.
+    fn shut_when_flushed(&mut self) {
+        if self.is_shut || !self.session.link.is_flushed() {
+            return;
+        }
+        if let Some(tls) = &mut self.tls {
+            if tls.wants_write() {
+                return;
+            }
+            tls.end();
+            tls.pump(&self.session.link, 0);
+        }
+        self.is_shut = true;
+        // It may be closed already.
+        let _ = self.socket.shutdown(Shutdown::Write);
+    }
+
+    /// Throws away what still comes, until the peer closes.
+    pub fn on_ready_while_closing(&mut self, ready: Ready, buffer: &mut [u8]) -> Result<(), End> {
+        if ready.read || ready.hangup {
+            match (&*self.socket).read(buffer) {
+                Ok(0) => self.is_gone = true,
+                Ok(_) => {}
+                Err(error) => self.is_gone = not_now(&error).is_err(),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends it for good.
+    pub fn close(&mut self) {
+        self.session.link.close();
+    }
+}
+
+/// A read that gave nothing is no fault.
+fn not_now(error: &io::Error) -> Result<(), End> {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(()),
+        kind => Err(End::silent(Reason::Socket(kind))),
+    }
+}
+
+/// The name of a certificate for the log.
+fn identity_of(certificate: &[u8]) -> String {
+    crate::crypto::hash::sha256_hex(certificate)
+}

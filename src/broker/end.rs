@@ -1,0 +1,114 @@
+//! Why connections end.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::link::Failure;
+use super::session::Peer;
+use crate::nats::codec::Fault;
+
+/// The end of one connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct End {
+    pub reason: Reason,
+    /// What the peer is told before; clients know these texts and act on them.
+    pub say: Option<Cow<'static, str>>,
+}
+
+/// Why a connection ended, for the log and the counters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Reason {
+    ClientClosed,
+    ClientError(String),
+    Socket(std::io::ErrorKind),
+    SlowConsumer(Failure),
+    Protocol(Fault),
+    BadJson,
+    BadOptions,
+    HeadersNotAgreed,
+    Refused(&'static str),
+    TooManyConnections,
+    AuthTimeout,
+    TlsTimeout,
+    Tls(String),
+    Stale,
+    /// It did not authenticate, and newer connections need the room.
+    Displaced,
+    LameDuck,
+    Shutdown,
+    Panic,
+}
+
+impl End {
+    pub fn silent(reason: Reason) -> End {
+        End { reason, say: None }
+    }
+
+    pub fn told(reason: Reason, text: &'static str) -> End {
+        End { reason, say: Some(Cow::Borrowed(text)) }
+    }
+
+    pub fn refused(why: &'static str) -> End {
+        End::told(Reason::Refused(why), "Authorization Violation")
+    }
+
+    /// The end of a connection whose sending side failed.
+    pub fn failed(failure: Failure) -> End {
+        End::silent(match failure {
+            Failure::Socket(kind) => Reason::Socket(kind),
+            Failure::PendingBytes | Failure::WriteDeadline => Reason::SlowConsumer(failure),
+        })
+    }
+
+    /// Whether the peer gets the time to read what was sent to it.
+    pub fn is_graceful(&self) -> bool {
+        !matches!(
+            self.reason,
+            Reason::ClientClosed
+                | Reason::Socket(_)
+                | Reason::SlowConsumer(_)
+                | Reason::TlsTimeout
+                | Reason::Displaced
+                | Reason::Panic
+        )
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::ClientClosed => write!(f, "client closed"),
+            Reason::ClientError(text) => write!(f, "client reported an error: {text:?}"),
+            Reason::Socket(kind) => write!(f, "connection failed: {kind}"),
+            Reason::SlowConsumer(Failure::PendingBytes) => write!(f, "slow consumer: too many bytes wait for it"),
+            Reason::SlowConsumer(_) => write!(f, "slow consumer: it took nothing within the write deadline"),
+            Reason::Protocol(fault) => write!(f, "protocol violation: {fault}"),
+            Reason::BadJson => write!(f, "protocol violation: bad JSON"),
+            Reason::BadOptions => write!(f, "unusable CONNECT options"),
+            Reason::HeadersNotAgreed => write!(f, "headers were sent without being agreed on"),
+            Reason::Refused(why) => write!(f, "authorization violation: {why}"),
+            Reason::TooManyConnections => write!(f, "maximum connections exceeded"),
+            Reason::AuthTimeout => write!(f, "authentication timeout"),
+            Reason::TlsTimeout => write!(f, "TLS handshake timeout"),
+            Reason::Tls(error) => write!(f, "TLS failed: {error}"),
+            Reason::Stale => write!(f, "stale connection"),
+            Reason::Displaced => write!(f, "not authenticated while newer connections waited"),
+            Reason::LameDuck => write!(f, "broker is in lame duck mode"),
+            Reason::Shutdown => write!(f, "broker stops"),
+            Reason::Panic => write!(f, "internal error"),
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "remote={} client_id={}", self.address, self.client_id)?;
+        if let Some(identity) = &self.identity {
+            write!(f, " identity={identity:?}")?;
+        }
+        if !self.name.is_empty() {
+            write!(f, " name={:?}", self.name)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,530 @@
+//! Who wants which subject. Shared by all event loops.
+//!
+//! Subjects without wildcards, nearly all of a fleet's, are found in one hash table; the others in a trie of tokens.
+//! Event loops keep what they looked up and compare a [`Stamp`] before they use it again. A change of a plain subject
+//! spoils only the results of 1/256 of all subjects, so that a fleet that connects does not empty every cache.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::hash::Seed;
+use super::link::Link;
+use crate::nats::subject::{has_wildcard, tokens};
+
+const GENERATIONS: usize = 256;
+
+/// One subscription of one connection.
+#[derive(Debug)]
+pub(super) struct Sub {
+    pub link: Arc<Link>,
+    pub subject: Arc<[u8]>,
+    pub queue: Option<Arc<[u8]>>,
+    sid: Sid,
+    /// Messages delivered so far.
+    delivered: AtomicU64,
+    /// Messages after which it ends; 0 for never.
+    max: AtomicU64,
+    /// Place among the members of its subject; changes under the write lock only.
+    place: AtomicU32,
+}
+
+/// The client's name of a subscription and a blank, as it stands in MSG.
+#[derive(Debug)]
+enum Sid {
+    Short { length: u8, bytes: [u8; 14] },
+    Long(Box<[u8]>),
+}
+
+impl Sid {
+    fn new(name: &[u8]) -> Sid {
+        let mut bytes = [0u8; 14];
+        match bytes.get_mut(..=name.len()) {
+            Some(room) => {
+                for (place, byte) in room.iter_mut().zip(name.iter().chain(b" ")) {
+                    *place = *byte;
+                }
+                Sid::Short { length: name.len() as u8 + 1, bytes }
+            }
+            None => Sid::Long([name, b" "].concat().into()),
+        }
+    }
+}
+
+impl Sub {
+    /// The client's name with a blank behind it.
+    #[inline]
+    pub fn sid_word(&self) -> &[u8] {
+        match &self.sid {
+            Sid::Short { length, bytes } => &bytes[..usize::from(*length).min(bytes.len())],
+            Sid::Long(bytes) => bytes,
+        }
+    }
+
+    /// The client's name.
+    pub fn sid(&self) -> &[u8] {
+        let word = self.sid_word();
+        &word[..word.len() - 1]
+    }
+
+    /// Messages after which it ends; 0 for never.
+    #[inline]
+    pub fn limit(&self) -> u64 {
+        self.max.load(Ordering::Relaxed)
+    }
+
+    /// Counts messages that were delivered.
+    pub fn count(&self, messages: u64) {
+        self.delivered.fetch_add(messages, Ordering::Relaxed);
+    }
+
+    /// Counts one message before it is delivered; returns how many there are with it.
+    pub fn reserve(&self) -> u64 {
+        self.delivered.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Sets the limit; false when it was reached already.
+    pub fn set_limit(&self, max: u64) -> bool {
+        self.max.store(max, Ordering::Relaxed);
+        max > self.delivered.load(Ordering::Relaxed)
+    }
+
+    /// Whether its limit was reached.
+    pub fn is_ended(&self) -> bool {
+        let max = self.limit();
+        max != 0 && self.delivered.load(Ordering::Relaxed) >= max
+    }
+}
+
+/// The subscriptions of one subject.
+#[derive(Debug, Default)]
+struct Members {
+    plain: Vec<Arc<Sub>>,
+    queues: Option<Box<Vec<Queue>>>,
+}
+
+#[derive(Debug)]
+struct Queue {
+    name: Arc<[u8]>,
+    members: Vec<Arc<Sub>>,
+}
+
+impl Members {
+    fn list_for(&mut self, queue: Option<&[u8]>) -> &mut Vec<Arc<Sub>> {
+        let Some(name) = queue else { return &mut self.plain };
+        let queues = self.queues.get_or_insert_default();
+        let found = queues.iter().position(|queue| *queue.name == *name);
+        let index = found.unwrap_or_else(|| {
+            queues.push(Queue { name: name.into(), members: Vec::new() });
+            queues.len() - 1
+        });
+        &mut queues[index].members
+    }
+
+    fn queue_name(&self, name: &[u8]) -> Option<Arc<[u8]>> {
+        let mut queues = self.queues.iter().flat_map(|queues| queues.iter());
+        queues.find(|queue| *queue.name == *name).map(|queue| queue.name.clone())
+    }
+
+    fn insert(&mut self, sub: Arc<Sub>) {
+        let list = self.list_for(sub.queue.as_deref());
+        sub.place.store(list.len() as u32, Ordering::Relaxed);
+        if list.is_empty() {
+            // Most subjects have one subscription.
+            list.reserve_exact(1);
+        }
+        list.push(sub);
+    }
+
+    fn remove(&mut self, sub: &Arc<Sub>) -> bool {
+        let list = self.list_for(sub.queue.as_deref());
+        let place = sub.place.load(Ordering::Relaxed) as usize;
+        let found = list.get(place).is_some_and(|have| Arc::ptr_eq(have, sub));
+        if found {
+            list.swap_remove(place);
+            if let Some(moved) = list.get(place) {
+                moved.place.store(place as u32, Ordering::Relaxed);
+            }
+        }
+        if let Some(queues) = &mut self.queues {
+            queues.retain(|queue| !queue.members.is_empty());
+            if queues.is_empty() {
+                self.queues = None;
+            }
+        }
+        found
+    }
+
+    fn is_empty(&self) -> bool {
+        self.plain.is_empty() && self.queues.is_none()
+    }
+
+    fn collect(&self, matches: &mut Matches) {
+        matches.plain.extend(self.plain.iter().cloned());
+        for queue in self.queues.iter().flat_map(|queues| queues.iter()) {
+            matches.add_to_group(&queue.name, &queue.members);
+        }
+    }
+}
+
+/// One token of subjects with wildcards.
+#[derive(Debug)]
+struct Node {
+    children: HashMap<Box<[u8]>, Node, Seed>,
+    star: Option<Box<Node>>,
+    /// Subscriptions that end in `>` behind this token.
+    tail: Members,
+    /// Subscriptions that end here.
+    here: Members,
+}
+
+impl Node {
+    fn new(seed: Seed) -> Node {
+        Node {
+            children: HashMap::with_hasher(seed),
+            star: None,
+            tail: Members::default(),
+            here: Members::default(),
+        }
+    }
+
+    fn members(&mut self, pattern: &[u8], seed: Seed) -> &mut Members {
+        let mut node = self;
+        for token in tokens(pattern) {
+            node = match token {
+                b">" => return &mut node.tail,
+                b"*" => node.star.get_or_insert_with(|| Box::new(Node::new(seed))),
+                _ => node.children.entry(token.into()).or_insert_with(|| Node::new(seed)),
+            };
+        }
+        &mut node.here
+    }
+
+    /// Removes a subscription and the nodes nobody needs any more; true when this node is one of them.
+    fn remove(&mut self, pattern: Option<&[u8]>, sub: &Arc<Sub>, removed: &mut bool) -> bool {
+        let Some(pattern) = pattern else {
+            *removed = self.here.remove(sub);
+            return self.is_empty();
+        };
+        let (token, rest) = split_token(pattern);
+        match token {
+            b">" => *removed = self.tail.remove(sub),
+            b"*" => {
+                if self.star.as_mut().is_some_and(|node| node.remove(rest, sub, removed)) {
+                    self.star = None;
+                }
+            }
+            _ => {
+                if self.children.get_mut(token).is_some_and(|node| node.remove(rest, sub, removed)) {
+                    self.children.remove(token);
+                }
+            }
+        }
+        self.is_empty()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.children.is_empty()
+            && self.star.is_none()
+            && self.tail.is_empty()
+            && self.here.is_empty()
+    }
+
+    /// Collects what matches the rest of a subject. Goes as deep as the subject has tokens.
+    fn collect(&self, subject: Option<&[u8]>, matches: &mut Matches) {
+        let Some(subject) = subject else {
+            self.here.collect(matches);
+            return;
+        };
+        self.tail.collect(matches);
+        let (token, rest) = split_token(subject);
+        if let Some(node) = &self.star {
+            node.collect(rest, matches);
+        }
+        if let Some(node) = self.children.get(token) {
+            node.collect(rest, matches);
+        }
+    }
+}
+
+fn split_token(subject: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match memchr::memchr(b'.', subject) {
+        Some(dot) => (&subject[..dot], Some(&subject[dot + 1..])),
+        None => (subject, None),
+    }
+}
+
+/// The receivers of a subject.
+#[derive(Debug, Default)]
+pub(super) struct Matches {
+    /// `HMSG <subject> `; without its first byte the same for MSG.
+    pub head: Box<[u8]>,
+    /// Each of them gets the message.
+    pub plain: Vec<Arc<Sub>>,
+    /// One of each group gets it. A group has members of all matching subjects.
+    pub groups: Vec<(Arc<[u8]>, Vec<Arc<Sub>>)>,
+}
+
+impl Matches {
+    fn add_to_group(&mut self, name: &Arc<[u8]>, members: &[Arc<Sub>]) {
+        match self.groups.iter_mut().find(|(have, _)| have == name) {
+            Some((_, list)) => list.extend(members.iter().cloned()),
+            None => self.groups.push((name.clone(), members.to_vec())),
+        }
+    }
+
+    /// Number of subscriptions.
+    pub fn len(&self) -> usize {
+        self.plain.len() + self.groups.iter().map(|(_, members)| members.len()).sum::<usize>()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.plain.is_empty() && self.groups.is_empty()
+    }
+}
+
+/// The state of interest when something was looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    exact: u64,
+    wild: u64,
+}
+
+/// What a connection asks for with SUB.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'w> {
+    pub subject: &'w [u8],
+    pub queue: Option<&'w [u8]>,
+    pub sid: &'w [u8],
+}
+
+/// All subscriptions of a broker.
+#[derive(Debug)]
+pub(super) struct Interest {
+    seed: Seed,
+    tables: RwLock<Tables>,
+    exact_generations: Box<[AtomicU64]>,
+    wild_generation: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Tables {
+    exact: HashMap<Arc<[u8]>, Members, Seed>,
+    wild: Node,
+    count: usize,
+}
+
+impl Interest {
+    pub fn new() -> Interest {
+        let seed = Seed::random();
+        let wild = Node::new(seed);
+        Interest {
+            seed,
+            tables: RwLock::new(Tables { exact: HashMap::with_hasher(seed), wild, count: 0 }),
+            exact_generations: (0..GENERATIONS).map(|_| AtomicU64::new(0)).collect(),
+            wild_generation: AtomicU64::new(0),
+        }
+    }
+
+    /// Number of subscriptions.
+    pub fn count(&self) -> usize {
+        self.tables.read().unwrap_or_else(PoisonError::into_inner).count
+    }
+
+    /// The hash that stamps and caches go by.
+    #[inline]
+    pub fn hash(&self, subject: &[u8]) -> u64 {
+        self.seed.of(subject)
+    }
+
+    /// The state of interest in subjects with this hash.
+    #[inline]
+    pub fn stamp(&self, hash: u64) -> Stamp {
+        Stamp {
+            exact: self.exact_generation(hash).load(Ordering::Acquire),
+            wild: self.wild_generation.load(Ordering::Acquire),
+        }
+    }
+
+    #[inline]
+    fn exact_generation(&self, hash: u64) -> &AtomicU64 {
+        // The table has GENERATIONS entries.
+        &self.exact_generations[hash as usize % GENERATIONS]
+    }
+
+    /// Adds a subscription of a valid subject.
+    pub fn subscribe(&self, link: &Arc<Link>, wanted: Wanted<'_>) -> Arc<Sub> {
+        let is_wild = has_wildcard(wanted.subject);
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        let tables = &mut *tables;
+        let known = tables.exact.get_key_value(wanted.subject).map(|(subject, _)| subject.clone());
+        let subject = known.unwrap_or_else(|| wanted.subject.into());
+        let members = if is_wild {
+            tables.wild.members(wanted.subject, self.seed)
+        } else {
+            tables.exact.entry(subject.clone()).or_default()
+        };
+        let queue = wanted.queue.map(|name| members.queue_name(name).unwrap_or_else(|| name.into()));
+        let sub = Arc::new(Sub {
+            link: link.clone(),
+            subject,
+            queue,
+            sid: Sid::new(wanted.sid),
+            delivered: AtomicU64::new(0),
+            max: AtomicU64::new(0),
+            place: AtomicU32::new(0),
+        });
+        members.insert(sub.clone());
+        tables.count += 1;
+        self.changed(&sub.subject, is_wild);
+        sub
+    }
+
+    /// Removes subscriptions; those that are gone already do no harm.
+    pub fn unsubscribe<'s>(&self, subs: impl Iterator<Item = &'s Arc<Sub>>) {
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        for sub in subs {
+            let is_wild = has_wildcard(&sub.subject);
+            let mut removed = false;
+            if is_wild {
+                tables.wild.remove(Some(&sub.subject), sub, &mut removed);
+            } else if let Some(members) = tables.exact.get_mut(&sub.subject) {
+                removed = members.remove(sub);
+                if members.is_empty() {
+                    tables.exact.remove(&sub.subject);
+                }
+            }
+            if removed {
+                tables.count -= 1;
+                self.changed(&sub.subject, is_wild);
+            }
+        }
+    }
+
+    /// Spoils what was looked up; called with the write lock held.
+    fn changed(&self, subject: &[u8], is_wild: bool) {
+        let generation =
+            if is_wild { &self.wild_generation } else { self.exact_generation(self.hash(subject)) };
+        generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Everybody who gets a message on `subject`.
+    pub fn find(&self, subject: &[u8]) -> Matches {
+        let mut matches = Matches {
+            head: [b"HMSG ", subject, b" "].concat().into(),
+            ..Matches::default()
+        };
+        if tokens(subject).any(<[u8]>::is_empty) {
+            return matches;
+        }
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(members) = tables.exact.get(subject) {
+            members.collect(&mut matches);
+        }
+        tables.wild.collect(Some(subject), &mut matches);
+        matches
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::link::tests::loose_link;
+
+    fn subscribe(interest: &Interest, link: &Arc<Link>, subject: &str, queue: Option<&str>) -> Arc<Sub> {
+        let wanted = Wanted { subject: subject.as_bytes(), queue: queue.map(str::as_bytes), sid: b"1" };
+        interest.subscribe(link, wanted)
+    }
+
+    #[test]
+    fn receivers_of_a_subject() {
+        let interest = Interest::new();
+        let link = loose_link();
+        let patterns = ["a.b", "a.*", "a.>", ">", "*", "a.b.c", "*.b", "a.*.c", "a*"];
+        let subs: Vec<_> = patterns.iter().map(|p| subscribe(&interest, &link, p, None)).collect();
+        let found = |subject: &str| {
+            let matches = interest.find(subject.as_bytes());
+            let mut names: Vec<_> = matches
+                .plain
+                .iter()
+                .map(|sub| String::from_utf8_lossy(&sub.subject).into_owned())
+                .collect();
+            names.sort_unstable();
+            names.join(" ")
+        };
+        for (subject, expected) in [
+            ("a.b", "*.b > a.* a.> a.b"),
+            ("a", "* >"),
+            ("a.b.c", "> a.*.c a.> a.b.c"),
+            ("a.*", "> a.* a.>"),
+            ("a*", "* > a*"),
+            ("x.y.z", ">"),
+            ("a..b", ""),
+            ("a.", ""),
+        ] {
+            assert_eq!(found(subject), expected, "{subject}");
+        }
+        assert_eq!(interest.count(), patterns.len());
+        interest.unsubscribe(subs.iter());
+        interest.unsubscribe(subs.iter());
+        assert_eq!((found("a.b"), interest.count()), (String::new(), 0));
+        let tables = interest.tables.read().expect("lock");
+        assert!(tables.exact.is_empty() && tables.wild.is_empty());
+    }
+
+    #[test]
+    fn a_group_spans_subjects() {
+        let interest = Interest::new();
+        let link = loose_link();
+        subscribe(&interest, &link, "foo", Some("q"));
+        let wild = subscribe(&interest, &link, "*", Some("q"));
+        subscribe(&interest, &link, "foo", Some("other"));
+        let matches = interest.find(b"foo");
+        let mut sizes: Vec<_> = matches.groups.iter().map(|(_, members)| members.len()).collect();
+        sizes.sort_unstable();
+        assert_eq!((sizes, matches.plain.len(), matches.len()), (vec![1, 2], 0, 3));
+        interest.unsubscribe([wild].iter());
+        assert_eq!(interest.find(b"foo").len(), 2);
+    }
+
+    #[test]
+    fn stamps_change_with_what_they_stand_for() {
+        let interest = Interest::new();
+        let link = loose_link();
+        let hash = interest.hash(b"foo");
+        let before = interest.stamp(hash);
+        let exact = subscribe(&interest, &link, "foo", None);
+        let between = interest.stamp(hash);
+        assert_ne!(before, between);
+        interest.unsubscribe([exact].iter());
+        assert_ne!(between, interest.stamp(hash));
+        let between = interest.stamp(hash);
+        subscribe(&interest, &link, "bar.*", None);
+        assert_ne!(between, interest.stamp(hash));
+    }
+
+    #[test]
+    fn removal_keeps_the_places_of_the_others() {
+        let interest = Interest::new();
+        let link = loose_link();
+        let mut subs: Vec<_> = (0..50).map(|_| subscribe(&interest, &link, "s", None)).collect();
+        let mut random = fastrand::Rng::with_seed(7);
+        while !subs.is_empty() {
+            let sub = subs.swap_remove(random.usize(..subs.len()));
+            interest.unsubscribe([sub].iter());
+            assert_eq!(interest.find(b"s").plain.len(), subs.len());
+        }
+    }
+
+    #[test]
+    fn sids_of_any_length() {
+        let interest = Interest::new();
+        let link = loose_link();
+        for sid in ["1", "1234567890123", "12345678901234", "123456789012345678901234567890"] {
+            let wanted = Wanted { subject: b"a", queue: None, sid: sid.as_bytes() };
+            let sub = interest.subscribe(&link, wanted);
+            assert_eq!(sub.sid(), sid.as_bytes());
+            assert_eq!(sub.sid_word(), format!("{sid} ").as_bytes());
+        }
+    }
+}

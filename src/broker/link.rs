@@ -1,0 +1,571 @@
+//! The sending side of a connection: the part that every event loop may use.
+//!
+//! Whoever has bytes for a receiver writes them to its socket itself. The lock guards state only: during a write the
+//! writer holds the `is_writing` mark, and others append to the queue and leave. What the socket does not take stays in
+//! the queue, and the receiver's own event loop goes on when there is room.
+//!
+//! A link outlives its connection as long as somebody holds it; its socket does not: `close` takes it out, and a write
+//! under way keeps it for the moment.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::home::{Home, lock};
+use super::stage::Staged;
+use crate::sys::Interest;
+
+/// Pieces that one system call takes.
+const PIECES_MAX: usize = 1024;
+/// Bytes written to one receiver before others get their turn.
+const DRAIN_BYTES_MAX: usize = 1024 * 1024;
+
+/// The shared part of one connection.
+#[derive(Debug)]
+pub(super) struct Link {
+    /// Small number, unique among the links that exist.
+    pub index: u32,
+    /// Name in the epoll set of its home.
+    pub token: u64,
+    pub home: Arc<Home>,
+    /// Only its own event loop writes to the socket, because the bytes are encrypted there.
+    pub is_tls: bool,
+    takes_headers: AtomicBool,
+    out: Mutex<Outbound>,
+}
+
+#[derive(Debug)]
+struct Outbound {
+    socket: Option<Arc<TcpStream>>,
+    queue: VecDeque<Chunk>,
+    /// Bytes of the first chunk that are sent already.
+    offset: usize,
+    queued_bytes: usize,
+    is_writing: bool,
+    /// The home was told to go on with the queue.
+    is_handed_over: bool,
+    /// The link is on its home's list of full ones.
+    is_listed: bool,
+    failure: Option<Failure>,
+    interest: Interest,
+    /// When the socket last took something, in milliseconds of the broker's clock.
+    progress_ms: u64,
+    /// Connections that are not read until this one has room.
+    waiting: Vec<Arc<Link>>,
+}
+
+/// Bytes that wait to be sent.
+#[derive(Debug)]
+pub(super) enum Chunk {
+    Own(Vec<u8>),
+    Shared(Arc<[u8]>),
+}
+
+impl Chunk {
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Chunk::Own(bytes) => bytes,
+            Chunk::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// Why a receiver was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    PendingBytes,
+    WriteDeadline,
+    Socket(io::ErrorKind),
+}
+
+/// What became of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// They are on their way.
+    Fine,
+    /// They are, but too many wait before them.
+    Crowded,
+    /// They are in the queue, and the home must be told.
+    HandOver,
+    /// The connection is gone.
+    Gone,
+}
+
+impl Link {
+    pub fn new(token: u64, home: Arc<Home>, is_tls: bool, socket: Arc<TcpStream>) -> Arc<Link> {
+        Arc::new(Link {
+            index: home.indexes.take(),
+            token,
+            home,
+            is_tls,
+            takes_headers: AtomicBool::new(false),
+            out: Mutex::new(Outbound {
+                socket: Some(socket),
+                queue: VecDeque::new(),
+                offset: 0,
+                queued_bytes: 0,
+                is_writing: false,
+                is_handed_over: false,
+                is_listed: false,
+                failure: None,
+                interest: Interest::READ,
+                progress_ms: 0,
+                waiting: Vec::new(),
+            }),
+        })
+    }
+
+    #[inline]
+    pub fn takes_headers(&self) -> bool {
+        self.takes_headers.load(Ordering::Relaxed)
+    }
+
+    pub fn set_takes_headers(&self, takes: bool) {
+        self.takes_headers.store(takes, Ordering::Relaxed);
+    }
+
+    /// Sends what was staged, or queues it behind what waits already. `by_home`: leave the writing to the home loop.
+    pub fn send(&self, staged: &mut Staged, by_home: bool, now_ms: u64) -> Sent {
+        let socket = {
+            let mut out = lock(&self.out);
+            let Some(socket) = out.socket.clone() else { return Sent::Gone };
+            if out.failure.is_some() {
+                return Sent::Gone;
+            }
+            if out.queued_bytes + staged.len() > self.home.bounds.pending_bytes_max {
+                self.fail(&mut out, Failure::PendingBytes);
+                return Sent::Gone;
+            }
+            if self.is_tls || by_home {
+                out.push(staged);
+                return match std::mem::replace(&mut out.is_handed_over, true) {
+                    false => Sent::HandOver,
+                    true => self.crowded(&out),
+                };
+            }
+            if out.is_writing || !out.queue.is_empty() {
+                out.push(staged);
+                return self.crowded(&out);
+            }
+            out.is_writing = true;
+            socket
+        };
+        let (written, error) = write_staged(&socket, staged);
+        let mut out = lock(&self.out);
+        out.is_writing = false;
+        if let Some(error) = error {
+            self.fail(&mut out, Failure::Socket(error));
+            return Sent::Gone;
+        }
+        if written < staged.len() {
+            out.push_front(staged, written);
+            out.progress_ms = now_ms;
+            self.watch_write(&mut out, true);
+        } else if !out.queue.is_empty() {
+            drop(out);
+            self.drain(now_ms);
+            out = lock(&self.out);
+        }
+        self.crowded(&out)
+    }
+
+    fn crowded(&self, out: &Outbound) -> Sent {
+        if out.queued_bytes > self.home.bounds.pause_bytes { Sent::Crowded } else { Sent::Fine }
+    }
+
+    /// Writes from the queue until it is empty, the socket is full, or others should get their turn.
+    pub fn drain(&self, now_ms: u64) {
+        let mut budget = DRAIN_BYTES_MAX;
+        loop {
+            let (mut batch, socket) = {
+                let mut out = lock(&self.out);
+                out.is_handed_over = false;
+                if out.is_writing || out.failure.is_some() {
+                    return;
+                }
+                let Some(socket) = out.socket.clone() else { return };
+                if out.queue.is_empty() {
+                    self.watch_write(&mut out, false);
+                    return self.let_go(out);
+                }
+                out.is_writing = true;
+                (Batch { chunks: std::mem::take(&mut out.queue), offset: out.offset }, socket)
+            };
+            let (written, full) = batch.write(&socket);
+            let mut out = lock(&self.out);
+            out.is_writing = false;
+            out.restore(batch, written, now_ms);
+            budget = budget.saturating_sub(written);
+            match full {
+                Err(error) => return self.fail(&mut out, Failure::Socket(error)),
+                Ok(is_full) if is_full || budget == 0 => {
+                    self.watch_write(&mut out, !out.queue.is_empty());
+                    return self.let_go(out);
+                }
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Takes the queue, for an owner that encrypts it. Nothing while somebody else has it or when it is empty.
+    pub fn take_queue(&self) -> Option<(Batch, Arc<TcpStream>)> {
+        let mut out = lock(&self.out);
+        out.is_handed_over = false;
+        let socket = out.socket.clone()?;
+        if out.failure.is_some() || out.is_writing {
+            return None;
+        }
+        out.is_writing = true;
+        Some((Batch { chunks: std::mem::take(&mut out.queue), offset: out.offset }, socket))
+    }
+
+    /// Gives back what is left of a queue after `taken` bytes of it were used. `is_full`: watch for room.
+    pub fn restore_queue(&self, batch: Batch, taken: usize, is_full: bool, now_ms: u64) {
+        let mut out = lock(&self.out);
+        out.is_writing = false;
+        out.restore(batch, taken, now_ms);
+        if is_full && !out.interest.write {
+            out.progress_ms = now_ms;
+        }
+        self.watch_write(&mut out, is_full);
+        self.let_go(out);
+    }
+
+    /// Lets those be read again that wait for room, when there is room.
+    fn let_go(&self, mut out: MutexGuard<'_, Outbound>) {
+        if out.waiting.is_empty() || out.queued_bytes > self.home.bounds.pause_bytes / 2 {
+            return;
+        }
+        let waiting = std::mem::take(&mut out.waiting);
+        drop(out);
+        for link in waiting {
+            link.watch_read(true);
+        }
+    }
+
+    /// Makes `producer` wait until this link has room; false when it has already.
+    pub fn make_wait(&self, producer: &Arc<Link>) -> bool {
+        producer.watch_read(false);
+        let mut out = lock(&self.out);
+        let is_full = out.failure.is_none()
+            && out.socket.is_some()
+            && out.queued_bytes > self.home.bounds.pause_bytes / 2;
+        if is_full {
+            out.waiting.push(producer.clone());
+            return true;
+        }
+        drop(out);
+        producer.watch_read(true);
+        false
+    }
+
+    /// Whether incoming bytes are of interest.
+    pub fn watch_read(&self, wanted: bool) {
+        let mut out = lock(&self.out);
+        if out.interest.read != wanted {
+            out.interest.read = wanted;
+            self.apply(&out);
+        }
+    }
+
+    fn watch_write(&self, out: &mut Outbound, wanted: bool) {
+        if out.interest.write != wanted {
+            out.interest.write = wanted;
+            self.apply(out);
+        }
+        if wanted && !std::mem::replace(&mut out.is_listed, true) {
+            self.home.add_blocked(self.token);
+        }
+    }
+
+    fn apply(&self, out: &Outbound) {
+        if let Some(socket) = &out.socket
+            && let Err(error) = self.home.epoll.modify(socket, self.token, out.interest)
+        {
+            log::error!("broker: cannot watch a connection err={error}");
+        }
+    }
+
+    /// Checks the write deadline of a listed link; false when it need not be listed any more.
+    pub fn check_deadline(&self, now_ms: u64, deadline_ms: u64) -> bool {
+        let mut out = lock(&self.out);
+        if out.socket.is_none() || out.failure.is_some() || !out.interest.write {
+            out.is_listed = false;
+            return false;
+        }
+        if now_ms.saturating_sub(out.progress_ms) >= deadline_ms {
+            self.fail(&mut out, Failure::WriteDeadline);
+            return false;
+        }
+        true
+    }
+
+    /// Gives the receiver up. Its event loop sees the closed socket and does the rest.
+    fn fail(&self, out: &mut Outbound, failure: Failure) {
+        out.failure.get_or_insert(failure);
+        out.queue = VecDeque::new();
+        out.queued_bytes = 0;
+        if let Some(socket) = &out.socket {
+            // It may be closed already.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Gives the receiver up because its socket failed elsewhere.
+    pub fn fail_socket(&self, kind: io::ErrorKind) {
+        self.fail(&mut lock(&self.out), Failure::Socket(kind));
+    }
+
+    pub fn failure(&self) -> Option<Failure> {
+        lock(&self.out).failure
+    }
+
+    /// Whether nothing waits to be sent.
+    pub fn is_flushed(&self) -> bool {
+        let out = lock(&self.out);
+        out.queue.is_empty() && !out.is_writing
+    }
+
+    /// Takes the socket out: nothing is sent any more, and those that wait are read again.
+    pub fn close(&self) {
+        let mut out = lock(&self.out);
+        if let Some(socket) = out.socket.take() {
+            // It is in no other set, so this fails only when it is in none.
+            let _ = self.home.epoll.remove(&socket);
+        }
+        out.queue = VecDeque::new();
+        out.queued_bytes = 0;
+        let waiting = std::mem::take(&mut out.waiting);
+        drop(out);
+        for link in waiting {
+            link.watch_read(true);
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.home.indexes.give_back(self.index);
+    }
+}
+
+impl Outbound {
+    fn push(&mut self, staged: &mut Staged) {
+        self.queued_bytes += staged.len();
+        staged.move_into(&mut self.queue);
+    }
+
+    /// Puts the unsent rest of `staged` before what others queued meanwhile.
+    fn push_front(&mut self, staged: &mut Staged, written: usize) {
+        let later = std::mem::take(&mut self.queue);
+        self.queued_bytes += staged.len() - written;
+        staged.move_into(&mut self.queue);
+        self.offset = 0;
+        self.skip(written);
+        self.queue.extend(later);
+    }
+
+    /// Drops sent bytes from the front of the queue.
+    fn skip(&mut self, mut sent: usize) {
+        sent += self.offset;
+        self.offset = 0;
+        while let Some(first) = self.queue.front() {
+            let length = first.bytes().len();
+            if sent < length {
+                self.offset = sent;
+                return;
+            }
+            sent -= length;
+            self.queue.pop_front();
+        }
+        // An idle connection keeps no memory for a queue.
+        self.queue = VecDeque::new();
+    }
+
+    fn restore(&mut self, batch: Batch, written: usize, now_ms: u64) {
+        if self.failure.is_some() || self.socket.is_none() {
+            return;
+        }
+        let later = std::mem::replace(&mut self.queue, batch.chunks);
+        self.offset = batch.offset;
+        self.skip(written);
+        if self.queue.is_empty() {
+            self.queue = later;
+        } else {
+            self.queue.extend(later);
+        }
+        self.queued_bytes -= written;
+        if written > 0 {
+            self.progress_ms = now_ms;
+        }
+    }
+}
+
+/// A queue that was taken out to be written.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub chunks: VecDeque<Chunk>,
+    /// Bytes of the first chunk that are sent already.
+    pub offset: usize,
+}
+
+impl Batch {
+    /// Slices of what is unsent, as many as one call takes.
+    fn slices(&self) -> Vec<IoSlice<'_>> {
+        let mut skip = self.offset;
+        let slice = |chunk| {
+            let bytes = Chunk::bytes(chunk);
+            let rest = bytes.get(skip..).unwrap_or_default();
+            skip = 0;
+            IoSlice::new(rest)
+        };
+        self.chunks.iter().take(PIECES_MAX).map(slice).collect()
+    }
+
+    /// One write: how much the socket took, and whether it is full now.
+    fn write(&mut self, socket: &TcpStream) -> (usize, Result<bool, io::ErrorKind>) {
+        let slices = self.slices();
+        let wanted: usize = slices.iter().map(|slice| slice.len()).sum();
+        let mut socket = socket;
+        loop {
+            match socket.write_vectored(&slices) {
+                Ok(written) => return (written, Ok(written < wanted)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return (0, Ok(true)),
+                Err(error) => return (0, Err(error.kind())),
+            }
+        }
+    }
+}
+
+/// Writes as much as the socket takes.
+fn write_staged(mut socket: &TcpStream, staged: &Staged) -> (usize, Option<io::ErrorKind>) {
+    let total = staged.len();
+    let mut slices = staged.slices();
+    let mut rest = slices.as_mut_slice();
+    let mut written = 0;
+    while written < total {
+        let count = rest.len().min(PIECES_MAX);
+        let result = match &rest[..count] {
+            [one] => socket.write(one),
+            several => socket.write_vectored(several),
+        };
+        match result {
+            Ok(count) => {
+                written += count;
+                IoSlice::advance_slices(&mut rest, count);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => return (written, Some(error.kind())),
+        }
+    }
+    (written, None)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::broker::home::{Bounds, Indexes};
+    use crate::sys;
+    use std::io::Read;
+    use std::net::SocketAddr;
+
+    /// A link to a socket whose other end is returned.
+    pub(in crate::broker) fn pair(bounds: Bounds) -> (Arc<Link>, TcpStream) {
+        let listener = sys::listen(SocketAddr::from(([127, 0, 0, 1], 0)), 8).expect("listen");
+        let peer = TcpStream::connect(listener.local_addr().expect("address")).expect("connect");
+        let (socket, _) = sys::accept(&listener).expect("accept");
+        let home = Arc::new(Home::new(bounds, Arc::new(Indexes::default())).expect("home"));
+        let socket = Arc::new(socket);
+        home.epoll.add(&socket, 1, Interest::READ).expect("add");
+        (Link::new(1, home, false, socket), peer)
+    }
+
+    pub(in crate::broker) const BOUNDS: Bounds =
+        Bounds { pending_bytes_max: 64 << 20, pause_bytes: 1 << 20 };
+
+    /// A link whose other end is gone.
+    pub(in crate::broker) fn loose_link() -> Arc<Link> {
+        pair(BOUNDS).0
+    }
+
+    fn staged(link: &Arc<Link>, bytes: &[u8]) -> Staged {
+        let mut staged = Staged::new(link.clone());
+        staged.append(bytes);
+        staged
+    }
+
+    #[test]
+    fn what_the_socket_does_not_take_follows_in_order() {
+        let (link, mut peer) = pair(BOUNDS);
+        let mut expected = Vec::new();
+        let mut sent = Sent::Fine;
+        for round in 0..400u32 {
+            let mut bytes = round.to_be_bytes().repeat(5000);
+            let mut piece = staged(&link, &bytes);
+            let shared: Arc<[u8]> = vec![round as u8; 3000].into();
+            piece.append_shared(&shared);
+            bytes.extend_from_slice(&shared);
+            expected.extend_from_slice(&bytes);
+            sent = link.send(&mut piece, false, 0);
+        }
+        assert_eq!(sent, Sent::Crowded);
+        assert!(!link.is_flushed());
+        let mut got = vec![0; expected.len()];
+        let mut filled = 0;
+        while filled < got.len() {
+            filled += peer.read(&mut got[filled..]).expect("read");
+            link.drain(0);
+        }
+        assert!(got == expected, "bytes arrived in another order");
+        assert!(link.is_flushed());
+    }
+
+    #[test]
+    fn a_receiver_over_its_bound_is_given_up() {
+        let (link, _peer) = pair(Bounds { pending_bytes_max: 100_000, pause_bytes: 50_000 });
+        let big = vec![0; 90_000];
+        while link.send(&mut staged(&link, &big), false, 0) != Sent::Gone {}
+        assert_eq!(link.failure(), Some(Failure::PendingBytes));
+    }
+
+    #[test]
+    fn a_receiver_without_progress_is_given_up() {
+        let (link, _peer) = pair(BOUNDS);
+        let big = vec![0; 8 << 20];
+        link.send(&mut staged(&link, &big), false, 1000);
+        assert_eq!(link.home.take_blocked(), [1]);
+        assert!(link.check_deadline(10_999, 10_000));
+        assert!(!link.check_deadline(11_000, 10_000));
+        assert_eq!(link.failure(), Some(Failure::WriteDeadline));
+    }
+
+    #[test]
+    fn producers_wait_for_room() {
+        let (link, mut peer) = pair(BOUNDS);
+        let (producer, _other) = pair(BOUNDS);
+        assert!(!link.make_wait(&producer));
+        let big = vec![0; 16 << 20];
+        assert_eq!(link.send(&mut staged(&link, &big), false, 0), Sent::Crowded);
+        assert!(link.make_wait(&producer));
+        assert!(!lock(&producer.out).interest.read);
+        let mut buffer = vec![0; 1 << 20];
+        let mut left = big.len();
+        while left > 0 {
+            left -= peer.read(&mut buffer).expect("read");
+            link.drain(0);
+        }
+        assert!(lock(&producer.out).interest.read);
+    }
+
+    #[test]
+    fn closing_frees_the_socket_although_the_link_lives_on() {
+        let (link, mut peer) = pair(BOUNDS);
+        link.close();
+        assert_eq!(peer.read(&mut [0; 1]).expect("end"), 0);
+        assert_eq!(link.send(&mut staged(&link, b"x"), false, 0), Sent::Gone);
+    }
+}

@@ -1,0 +1,294 @@
+//! From one published message to its receivers. One router for each event loop.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::interest::{Interest, Matches, Stamp, Sub};
+use super::link::Link;
+use super::stage::{Stage, Tail};
+use crate::nats::codec::{Publish, encode};
+
+/// Results that are kept.
+const CACHE_SLOTS: usize = 1024;
+/// Subscriptions in all kept results.
+const CACHE_SUBS_MAX: usize = 300_000;
+/// Bytes from which several receivers share a message instead of getting copies.
+const SHARE_BYTES_MIN: usize = 4096;
+
+/// What one event loop needs to route.
+#[derive(Debug)]
+pub(super) struct Router {
+    pub interest: Arc<Interest>,
+    pub stage: Stage,
+    cache: Cache,
+    /// Counted here and made visible at the end of a turn.
+    pub tally: Tally,
+    with_headers: Vec<u8>,
+    without_headers: Vec<u8>,
+}
+
+/// What was counted since the last turn.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub in_messages: u64,
+    pub in_bytes: u64,
+    pub out_messages: u64,
+    pub out_bytes: u64,
+}
+
+/// Who publishes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origin<'o> {
+    pub link: &'o Arc<Link>,
+    /// It wants its own messages.
+    pub echo: bool,
+    /// It wants to know when nobody hears a request.
+    pub no_responders: bool,
+}
+
+/// A message in the forms receivers may need.
+struct Message<'m> {
+    publish: &'m Publish<'m>,
+    /// `HMSG <subject> `.
+    head: &'m [u8],
+    /// With headers when the message has some.
+    full: Form<'m>,
+    /// For receivers that do not take headers; nothing when `full` has none.
+    bare: Option<Form<'m>>,
+}
+
+/// The tail of a message.
+struct Form<'m> {
+    bytes: &'m [u8],
+    shared: Option<Arc<[u8]>>,
+}
+
+impl Form<'_> {
+    #[inline]
+    fn tail(&self) -> Tail<'_> {
+        match &self.shared {
+            Some(piece) => Tail::Shared(piece),
+            None => Tail::Copied(self.bytes),
+        }
+    }
+}
+
+impl Router {
+    pub fn new(interest: Arc<Interest>) -> Router {
+        Router {
+            interest,
+            stage: Stage::default(),
+            cache: Cache::default(),
+            tally: Tally::default(),
+            with_headers: Vec::new(),
+            without_headers: Vec::new(),
+        }
+    }
+
+    /// Stages a message for everybody who gets it.
+    #[inline]
+    pub fn publish(&mut self, origin: Origin<'_>, publish: &Publish<'_>) {
+        self.tally.in_messages += 1;
+        self.tally.in_bytes += (publish.headers.len() + publish.payload.len()) as u64;
+        let matches = self.cache.find(&self.interest, publish.subject);
+        let heard = !matches.is_empty() && self.deliver(origin, publish, &matches);
+        if !heard && origin.no_responders && publish.reply.is_some() {
+            self.answer_no_responders(origin, publish);
+        }
+    }
+
+    /// True when somebody got it.
+    fn deliver(&mut self, origin: Origin<'_>, publish: &Publish<'_>, matches: &Matches) -> bool {
+        let has_headers = !publish.headers.is_empty();
+        let mut with_headers = std::mem::take(&mut self.with_headers);
+        let mut without_headers = std::mem::take(&mut self.without_headers);
+        let is_shared = matches.len() > 1;
+        let full = match publish.tail {
+            // An HPUB without headers becomes a MSG with one size.
+            Some(tail) if has_headers || !publish.is_hpub => tail,
+            _ => write_tail(&mut with_headers, publish, has_headers),
+        };
+        let mut message = Message {
+            publish,
+            head: &matches.head,
+            full: form(full, is_shared),
+            bare: None,
+        };
+        if has_headers && matches_headerless(matches) {
+            message.bare = Some(form(write_tail(&mut without_headers, publish, false), is_shared));
+        }
+        let mut heard = false;
+        for sub in &matches.plain {
+            heard |= self.offer(origin, sub, &message);
+        }
+        for (_, members) in &matches.groups {
+            heard |= self.offer_to_one(origin, members, &message);
+        }
+        drop(message);
+        self.with_headers = recycled(with_headers);
+        self.without_headers = recycled(without_headers);
+        heard
+    }
+
+    /// One member of a group, beginning at a random one.
+    fn offer_to_one(&mut self, origin: Origin<'_>, members: &[Arc<Sub>], message: &Message<'_>) -> bool {
+        let start = if members.len() > 1 { fastrand::usize(..members.len()) } else { 0 };
+        let (before, from) = members.split_at(start);
+        from.iter().chain(before).any(|sub| self.offer(origin, sub, message))
+    }
+
+    #[inline]
+    fn offer(&mut self, origin: Origin<'_>, sub: &Arc<Sub>, message: &Message<'_>) -> bool {
+        if !origin.echo && Arc::ptr_eq(&sub.link, origin.link) {
+            return false;
+        }
+        if sub.limit() != 0 && !self.admit_last(sub) {
+            return false;
+        }
+        let is_full = message.publish.headers.is_empty() || sub.link.takes_headers();
+        let form = match &message.bare {
+            Some(bare) if !is_full => bare,
+            _ => &message.full,
+        };
+        let head = match message.publish.headers.is_empty() || !is_full {
+            true => &message.head[1..],
+            false => message.head,
+        };
+        let bytes = self.stage.message(sub, head, form.tail());
+        self.tally.out_messages += 1;
+        self.tally.out_bytes += bytes as u64;
+        true
+    }
+
+    /// Counts a message of a subscription that ends after some; false when it ended before.
+    fn admit_last(&mut self, sub: &Arc<Sub>) -> bool {
+        self.stage.settle(&sub.link);
+        let max = sub.limit();
+        let count = sub.reserve();
+        if count == max {
+            self.interest.unsubscribe(std::iter::once(sub));
+        }
+        count <= max
+    }
+
+    /// Tells a requester that nobody heard it, if one of its plain subscriptions would get the answer.
+    fn answer_no_responders(&mut self, origin: Origin<'_>, publish: &Publish<'_>) {
+        let Some(reply) = publish.reply else { return };
+        let matches = self.cache.find(&self.interest, reply);
+        let Some(sub) = matches.plain.iter().find(|sub| Arc::ptr_eq(&sub.link, origin.link)) else {
+            return;
+        };
+        let headers = [b"NATS/1.0 503\r\nNats-Subject: ", publish.subject, b"\r\n\r\n"].concat();
+        let mut line = [&*matches.head, sub.sid_word()].concat();
+        encode::number(&mut line, headers.len() as u64);
+        line.push(b' ');
+        encode::number(&mut line, headers.len() as u64);
+        line.extend_from_slice(b"\r\n");
+        line.extend_from_slice(&headers);
+        line.extend_from_slice(b"\r\n");
+        self.stage.answer(origin.link, &line);
+    }
+
+    /// Forgets what was looked up, so that closed connections are not kept in memory by it.
+    pub fn forget(&mut self) {
+        self.cache = Cache::default();
+    }
+}
+
+fn matches_headerless(matches: &Matches) -> bool {
+    let groups = matches.groups.iter().flat_map(|(_, members)| members);
+    matches.plain.iter().chain(groups).any(|sub| !sub.link.takes_headers())
+}
+
+fn form(bytes: &[u8], is_shared: bool) -> Form<'_> {
+    let shared = (is_shared && bytes.len() >= SHARE_BYTES_MIN).then(|| bytes.into());
+    Form { bytes, shared }
+}
+
+/// Writes a tail anew, with or without headers.
+fn write_tail<'t>(out: &'t mut Vec<u8>, publish: &Publish<'_>, with_headers: bool) -> &'t [u8] {
+    out.clear();
+    if let Some(reply) = publish.reply {
+        out.extend_from_slice(reply);
+        out.push(b' ');
+    }
+    let headers = if with_headers { publish.headers } else { &[] };
+    if with_headers {
+        encode::number(out, headers.len() as u64);
+        out.push(b' ');
+    }
+    encode::number(out, (headers.len() + publish.payload.len()) as u64);
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(headers);
+    out.extend_from_slice(publish.payload);
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
+/// A buffer that is not worth keeping at its size is let go.
+fn recycled(buffer: Vec<u8>) -> Vec<u8> {
+    if buffer.capacity() > 64 * 1024 { Vec::new() } else { buffer }
+}
+
+/// Results of look-ups: one slot for each hash, so that unique subjects push out little.
+#[derive(Debug, Default)]
+struct Cache {
+    slots: Vec<Option<Kept>>,
+    subs: usize,
+}
+
+#[derive(Debug)]
+struct Kept {
+    hash: u64,
+    subject: Box<[u8]>,
+    stamp: Stamp,
+    matches: Rc<Matches>,
+    /// It was used since somebody else wanted its slot.
+    is_used: bool,
+}
+
+impl Cache {
+    #[inline]
+    fn find(&mut self, interest: &Interest, subject: &[u8]) -> Rc<Matches> {
+        let hash = interest.hash(subject);
+        let stamp = interest.stamp(hash);
+        if let Some(Some(kept)) = self.slots.get_mut(slot_of(hash))
+            && kept.hash == hash
+            && *kept.subject == *subject
+            && kept.stamp == stamp
+        {
+            kept.is_used = true;
+            return kept.matches.clone();
+        }
+        let matches = Rc::new(interest.find(subject));
+        self.keep(Kept { hash, subject: subject.into(), stamp, matches: matches.clone(), is_used: false });
+        matches
+    }
+
+    fn keep(&mut self, new: Kept) {
+        if new.matches.is_empty() {
+            return;
+        }
+        if self.slots.is_empty() || self.subs > CACHE_SUBS_MAX {
+            self.slots = Vec::new();
+            self.slots.resize_with(CACHE_SLOTS, || None);
+            self.subs = 0;
+        }
+        let Some(slot) = self.slots.get_mut(slot_of(new.hash)) else { return };
+        if let Some(old) = slot {
+            if old.is_used && old.hash != new.hash {
+                // A second chance for what is used often.
+                old.is_used = false;
+                return;
+            }
+            self.subs -= old.matches.len();
+        }
+        self.subs += new.matches.len();
+        *slot = Some(new);
+    }
+}
+
+fn slot_of(hash: u64) -> usize {
+    // Other bits than those that choose the generation.
+    (hash >> 32) as usize % CACHE_SLOTS
+}

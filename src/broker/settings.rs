@@ -1,0 +1,92 @@
+//! Everything that can be set about a broker.
+
+use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::nats::codec::Limits;
+
+/// What a broker listens on, what it says about itself, and every limit it has. Start from [`Settings::default`].
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Address of the client port; `[::]` takes IPv4 as well, port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Connections the kernel keeps for us until they are accepted.
+    pub backlog: i32,
+    /// Event loops; 0 means one per core.
+    pub threads: usize,
+    /// Name in INFO: the identity of the broker.
+    pub server_name: String,
+    /// Host and port that INFO shows instead of the listening address.
+    pub advertise: Option<(String, u16)>,
+    /// Cluster name in INFO; never empty in Choria.
+    pub cluster_name: String,
+    /// Account that every connection is in, told after the first PONG.
+    pub account: String,
+    /// With it every connection is upgraded to TLS, and only those with a verified certificate are admitted. Without
+    /// it every connection is admitted: a laboratory.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Sizes of control lines and messages.
+    pub limits: Limits,
+    /// Admitted connections.
+    pub connections_max: usize,
+    /// Connections that did not authenticate yet; above it the oldest of them is dropped.
+    pub unadmitted_max: usize,
+    /// Subscriptions of one connection.
+    pub subscriptions_max: usize,
+    /// Bytes waiting for one receiver; one more message and it is closed as a slow consumer.
+    pub pending_bytes_max: usize,
+    /// Bytes waiting for one receiver at which connections that send much to it are no longer read.
+    pub pause_bytes: usize,
+    /// Longest time such a connection is not read before it may send another piece.
+    pub pause_max: Duration,
+    /// Time for the TLS handshake.
+    pub tls_timeout: Duration,
+    /// Time from then to CONNECT.
+    pub auth_timeout: Duration,
+    /// Time between PINGs to a quiet connection.
+    pub ping_interval: Duration,
+    /// Time to the first PING.
+    pub first_ping: Duration,
+    /// Unanswered PINGs after which a connection is stale.
+    pub pings_max: u8,
+    /// Time a receiver may take no byte while some are waiting for it.
+    pub write_deadline: Duration,
+    /// Time a connection that is being closed has to read what it was told.
+    pub linger: Duration,
+    /// Time between the announcement of a lame duck and the first connection it closes.
+    pub lame_duck_grace: Duration,
+    /// Time from the announcement to the last connection it closes.
+    pub lame_duck_duration: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            listen: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 4222)),
+            backlog: 8192,
+            threads: 0,
+            server_name: String::new(),
+            advertise: None,
+            cluster_name: "CHORIA".to_owned(),
+            account: "choria".to_owned(),
+            tls: None,
+            limits: Limits::default(),
+            connections_max: 50_000,
+            unadmitted_max: 8192,
+            subscriptions_max: 1_000_000,
+            pending_bytes_max: 64 * 1024 * 1024,
+            pause_bytes: 1024 * 1024,
+            pause_max: Duration::from_millis(100),
+            tls_timeout: Duration::from_secs(2),
+            auth_timeout: Duration::from_secs(2),
+            ping_interval: Duration::from_secs(120),
+            first_ping: Duration::from_secs(2),
+            pings_max: 2,
+            write_deadline: Duration::from_secs(10),
+            linger: Duration::from_millis(250),
+            lame_duck_grace: Duration::from_secs(10),
+            lame_duck_duration: Duration::from_secs(120),
+        }
+    }
+}

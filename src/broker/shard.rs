@@ -1,0 +1,491 @@
+//! One event loop: its connections, its timers, its turn.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::connection::Connection;
+use super::end::{End, Reason};
+use super::home::{Home, LISTENER, Mail, WAKE, add};
+use super::link::Failure;
+use super::session::Phase;
+use super::shared::{Context, Shared};
+use super::slab::Slab;
+use super::timers::Wheel;
+use crate::sys::{self, Events, Ready};
+
+/// Bytes read from one connection in one turn; the buffer is shared by all connections of the loop.
+const READ_BYTES: usize = 128 * 1024;
+/// Connections served in one turn.
+const EVENTS_MAX: usize = 1024;
+/// Connections accepted in one turn.
+const ACCEPTS_MAX: usize = 256;
+/// TLS handshakes moved on in one turn, so that those already connected do not wait for a crowd of new ones.
+const HANDSHAKES_MAX: usize = 16;
+/// Time without accepting after the system had no room for a connection.
+const ACCEPT_PAUSE_MS: u64 = 100;
+/// Time between looks at what has no timer of its own.
+const HOUSEKEEPING_MS: u64 = 1000;
+/// Time after which look-ups are forgotten.
+const FORGET_MS: u64 = 30_000;
+
+/// One event loop.
+#[derive(Debug)]
+pub(super) struct Shard {
+    cx: Context,
+    listener: Option<TcpListener>,
+    /// Accepting pauses until then.
+    accept_again_ms: Option<u64>,
+    next_home: usize,
+    connections: Slab<Connection>,
+    wheel: Wheel,
+    blocked: Vec<u64>,
+    /// Connections in the order they came, for those that never authenticate.
+    arrivals: std::collections::VecDeque<u64>,
+    unadmitted: usize,
+    buffers: Buffers,
+    handshakes: usize,
+    next_housekeeping_ms: u64,
+    next_forget_ms: u64,
+    lame_since_ms: Option<u64>,
+    lame_total: usize,
+    stop_at_ms: Option<u64>,
+}
+
+/// Buffers shared by all connections of one loop.
+#[derive(Debug)]
+pub(super) struct Buffers {
+    pub read: Vec<u8>,
+    pub plain: Vec<u8>,
+}
+
+impl Shard {
+    pub fn new(shared: Arc<Shared>, home: Arc<Home>, listener: Option<TcpListener>) -> Shard {
+        Shard {
+            cx: Context::new(shared, home),
+            listener,
+            accept_again_ms: None,
+            next_home: 0,
+            connections: Slab::default(),
+            wheel: Wheel::new(),
+            blocked: Vec::new(),
+            arrivals: std::collections::VecDeque::new(),
+            unadmitted: 0,
+            buffers: Buffers { read: vec![0; READ_BYTES], plain: Vec::new() },
+            handshakes: 0,
+            next_housekeeping_ms: 0,
+            next_forget_ms: 0,
+            lame_since_ms: None,
+            lame_total: 0,
+            stop_at_ms: None,
+        }
+    }
+
+    /// Serves until the broker stops.
+    pub fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        while !self.is_done() {
+            let timeout = self.timeout();
+            if let Err(error) = self.cx.home.epoll.wait(&mut events, timeout) {
+                log::error!("broker: cannot wait for connections err={error}");
+                break;
+            }
+            self.cx.now_ms = self.cx.shared.now_ms();
+            self.handshakes = 0;
+            for index in 0..events.len() {
+                if let Some(ready) = events.at(index) {
+                    self.on_ready(ready);
+                }
+            }
+            self.finish_turn();
+            self.on_time();
+        }
+        self.close_all();
+    }
+
+    fn is_done(&self) -> bool {
+        self.stop_at_ms.is_some_and(|at| self.cx.now_ms >= at || self.connections.is_empty())
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        let now = self.cx.now_ms;
+        let mut wait = self.wheel.wait_ms(now);
+        let mut sooner = |at: Option<u64>| {
+            if let Some(at) = at {
+                let ms = at.saturating_sub(now);
+                wait = Some(wait.map_or(ms, |wait| wait.min(ms)));
+            }
+        };
+        sooner(self.accept_again_ms);
+        sooner(self.stop_at_ms);
+        if !self.connections.is_empty() || self.lame_since_ms.is_some() {
+            sooner(Some(self.next_housekeeping_ms));
+        }
+        wait.map(Duration::from_millis)
+    }
+
+    fn on_ready(&mut self, ready: Ready) {
+        match ready.token {
+            LISTENER => self.accept(),
+            WAKE => self.read_mail(),
+            token => self.serve(token, |connection, shard| shard.on_connection(connection, ready)),
+        }
+    }
+
+    /// Runs `work` on a connection, and costs it its life if that panics.
+    fn serve(&mut self, token: u64, work: impl FnOnce(&mut Connection, &mut Shard) -> Result<(), End>) {
+        let Some(mut connection) = self.connections.take(token) else { return };
+        let was_admitted = connection.session.phase == Phase::Open;
+        let result = catch_unwind(AssertUnwindSafe(|| work(&mut connection, self)));
+        let result = result.unwrap_or_else(|_| {
+            add(&self.cx.home.counters.panics, 1);
+            Err(End::silent(Reason::Panic))
+        });
+        if !was_admitted && connection.session.phase == Phase::Open {
+            self.unadmitted -= 1;
+            connection.is_admitted = true;
+        }
+        match result {
+            Ok(()) => self.rearm(&mut connection),
+            Err(end) => self.begin_end(&mut connection, end),
+        }
+        if connection.is_gone {
+            self.bury(token, connection);
+        } else {
+            self.connections.put_back(token, connection);
+        }
+    }
+
+    fn rearm(&mut self, connection: &mut Connection) {
+        let due = connection.next_due_ms();
+        if due < connection.armed_ms {
+            connection.armed_ms = self.wheel.add(connection.token(), due);
+        }
+    }
+
+    fn on_connection(&mut self, connection: &mut Connection, ready: Ready) -> Result<(), End> {
+        if ready.write || ready.hangup {
+            connection.send_queue(self.cx.now_ms);
+        }
+        if ready.hangup
+            && let Some(failure) = connection.session.link.failure()
+        {
+            return Err(End::failed(failure));
+        }
+        if connection.session.phase == Phase::Closing {
+            return connection.on_ready_while_closing(ready, &mut self.buffers.read);
+        }
+        if ready.read || ready.hangup {
+            if connection.session.phase == Phase::Handshake {
+                if self.handshakes >= HANDSHAKES_MAX {
+                    return Ok(());
+                }
+                self.handshakes += 1;
+            }
+            let read = connection.read(&mut self.buffers, &mut self.cx)?;
+            if read >= HEAVY_BYTES || self.cx.router.stage.is_full() {
+                self.cx.flush();
+                self.pause_if_crowded(connection, read);
+            }
+        }
+        Ok(())
+    }
+
+    /// A connection that sends much to receivers with full queues is not read for a while. One that sends little never
+    /// is, so that nodes which answer a request are not held up by a slow requester.
+    fn pause_if_crowded(&mut self, connection: &mut Connection, read: usize) {
+        let crowded = std::mem::take(&mut self.cx.crowded);
+        let own = &connection.session.link;
+        let other = crowded.iter().find(|link| !Arc::ptr_eq(link, own));
+        if read >= HEAVY_BYTES
+            && let Some(link) = other
+            && link.make_wait(own)
+        {
+            let pause = self.cx.shared.settings.pause_max.as_millis() as u64;
+            connection.paused_until_ms = Some(self.cx.now_ms + pause);
+        }
+    }
+
+    /// Sends what the turn staged, and goes on with what that brought.
+    fn finish_turn(&mut self) {
+        self.cx.flush();
+        self.cx.crowded.clear();
+        while let Some(token) = self.cx.to_pump.pop() {
+            if let Some(connection) = self.connections.peek(token) {
+                connection.send_queue(self.cx.now_ms);
+            }
+        }
+        self.cx.publish_counts();
+    }
+
+    fn accept(&mut self) {
+        let mut batches: Vec<Vec<(TcpStream, SocketAddr)>> = Vec::new();
+        batches.resize_with(self.cx.shared.homes.len(), Vec::new);
+        for _ in 0..ACCEPTS_MAX {
+            let Some(listener) = &self.listener else { break };
+            match sys::accept(listener) {
+                Ok(accepted) => {
+                    if let Some(batch) = batches.get_mut(self.next_home) {
+                        batch.push(accepted);
+                    }
+                    self.next_home = (self.next_home + 1) % batches.len().max(1);
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    self.pause_accepting(&error);
+                    break;
+                }
+            }
+        }
+        let homes = self.cx.shared.homes.clone();
+        for (home, batch) in homes.iter().zip(batches) {
+            if Arc::ptr_eq(home, &self.cx.home) {
+                self.adopt(batch);
+            } else if !batch.is_empty() {
+                home.post(Mail::Accepted(batch));
+            }
+        }
+    }
+
+    /// Without room for more files the listener would be ready for ever.
+    fn pause_accepting(&mut self, error: &std::io::Error) {
+        log::warn!("broker: cannot accept a connection err={error}");
+        self.watch_listener(false);
+        self.accept_again_ms = Some(self.cx.now_ms + ACCEPT_PAUSE_MS);
+    }
+
+    fn watch_listener(&mut self, wanted: bool) {
+        let Some(listener) = &self.listener else { return };
+        let interest = sys::Interest { read: wanted, write: false };
+        if let Err(error) = self.cx.home.epoll.modify(listener, LISTENER, interest) {
+            log::error!("broker: cannot watch the listener err={error}");
+        }
+    }
+
+    fn adopt(&mut self, sockets: Vec<(TcpStream, SocketAddr)>) {
+        for (socket, address) in sockets {
+            if self.stop_at_ms.is_some() {
+                return;
+            }
+            let token = self.connections.reserve();
+            match Connection::open(socket, address, token, &mut self.cx) {
+                Ok(connection) => {
+                    let mut connection = Box::new(connection);
+                    self.rearm(&mut connection);
+                    self.connections.put_back(token, connection);
+                    self.arrivals.push_back(token);
+                    self.unadmitted += 1;
+                    add(&self.cx.home.counters.accepted, 1);
+                    self.refuse_without_room(token);
+                }
+                Err(error) => {
+                    log::debug!("broker: cannot serve a connection remote={address} err={error}");
+                    self.connections.release(token);
+                }
+            }
+        }
+        self.displace();
+        self.count_connections();
+    }
+
+    fn refuse_without_room(&mut self, token: u64) {
+        if !self.cx.shared.has_room() {
+            self.serve(token, |_, _| {
+                Err(End::told(Reason::TooManyConnections, "maximum connections exceeded"))
+            });
+        }
+    }
+
+    /// Drops the oldest of too many connections that did not authenticate: half-open ones must not keep others out.
+    fn displace(&mut self) {
+        let max = (self.cx.shared.settings.unadmitted_max / self.cx.shared.homes.len()).max(1);
+        while let Some(token) = self.arrivals.front().copied() {
+            let is_waiting = self
+                .connections
+                .peek(token)
+                .is_some_and(|connection| connection.session.phase != Phase::Open);
+            if is_waiting && self.unadmitted <= max {
+                break;
+            }
+            self.arrivals.pop_front();
+            if is_waiting {
+                self.serve(token, |_, _| Err(End::silent(Reason::Displaced)));
+            }
+        }
+    }
+
+    fn read_mail(&mut self) {
+        for mail in self.cx.home.clone().collect() {
+            match mail {
+                Mail::Accepted(sockets) => self.adopt(sockets),
+                Mail::Flush(tokens) => {
+                    for token in tokens {
+                        if let Some(connection) = self.connections.peek(token) {
+                            connection.send_queue(self.cx.now_ms);
+                        }
+                    }
+                }
+                Mail::LameDuck => self.start_lame_duck(),
+                Mail::Stop { within_ms } => {
+                    self.listener = None;
+                    self.accept_again_ms = None;
+                    self.stop_at_ms = Some(self.cx.now_ms + within_ms);
+                    self.end_each(usize::MAX, Reason::Shutdown);
+                }
+            }
+        }
+    }
+
+    fn start_lame_duck(&mut self) {
+        self.listener = None;
+        self.accept_again_ms = None;
+        self.lame_since_ms = Some(self.cx.now_ms);
+        self.lame_total = self.connections.len();
+        for token in self.connections.tokens() {
+            let Some(connection) = self.connections.peek(token) else { continue };
+            if connection.session.takes_info() {
+                let peer = &connection.session.peer;
+                let line = self.cx.shared.connection_info(peer.client_id, peer.address, false);
+                self.cx.router.stage.answer(&connection.session.link, &line);
+            }
+        }
+    }
+
+    /// Closes as many connections as the time since the announcement asks for.
+    fn go_on_as_lame_duck(&mut self) {
+        let Some(since) = self.lame_since_ms else { return };
+        let settings = &self.cx.shared.settings;
+        let grace = settings.lame_duck_grace.as_millis() as u64;
+        let duration = settings.lame_duck_duration.as_millis() as u64;
+        let elapsed = self.cx.now_ms.saturating_sub(since);
+        if elapsed < grace {
+            return;
+        }
+        let spread = duration.saturating_sub(grace).max(1);
+        let part = (elapsed - grace).min(spread);
+        let closed = (self.lame_total as u64 * part).div_ceil(spread) as usize;
+        let left = self.lame_total.saturating_sub(closed);
+        self.end_each(self.connections.len().saturating_sub(left), Reason::LameDuck);
+    }
+
+    fn end_each(&mut self, count: usize, reason: Reason) {
+        for token in self.connections.tokens().into_iter().take(count) {
+            let reason = reason.clone();
+            self.serve(token, |_, _| Err(End::silent(reason)));
+        }
+    }
+
+    fn on_time(&mut self) {
+        let now = self.cx.now_ms;
+        let mut due = Vec::new();
+        self.wheel.advance(now, &mut due);
+        for (token, at) in due {
+            self.serve(token, |connection, shard| {
+                if connection.armed_ms != at {
+                    return Ok(());
+                }
+                connection.armed_ms = u64::MAX;
+                connection.on_time(&mut shard.cx)
+            });
+        }
+        if self.accept_again_ms.is_some_and(|at| at <= now) {
+            self.accept_again_ms = None;
+            self.watch_listener(true);
+        }
+        if now >= self.next_housekeeping_ms {
+            self.keep_house();
+        }
+        self.finish_turn();
+    }
+
+    fn keep_house(&mut self) {
+        let deadline = self.cx.shared.settings.write_deadline.as_millis() as u64;
+        let now = self.cx.now_ms;
+        self.next_housekeeping_ms = now + HOUSEKEEPING_MS.min(deadline / 4).max(1);
+        self.blocked.extend(self.cx.home.take_blocked());
+        let mut blocked = std::mem::take(&mut self.blocked);
+        blocked.retain(|token| {
+            let connection = self.connections.peek(*token);
+            connection.is_some_and(|connection| connection.session.link.check_deadline(now, deadline))
+        });
+        self.blocked = blocked;
+        if now >= self.next_forget_ms {
+            self.next_forget_ms = now + FORGET_MS;
+            self.cx.router.forget();
+            self.displace();
+        }
+        self.go_on_as_lame_duck();
+    }
+
+    /// Tells a connection why it ends, or ends it at once when there is no point in that.
+    fn begin_end(&mut self, connection: &mut Connection, end: End) {
+        if connection.session.phase == Phase::Closing {
+            connection.is_gone = true;
+            return;
+        }
+        self.count_end(&end.reason);
+        let peer = &connection.session.peer;
+        match end.reason {
+            Reason::ClientClosed | Reason::Shutdown | Reason::LameDuck => {
+                log::debug!("broker: closed {peer} reason={}", end.reason);
+            }
+            Reason::Panic => log::error!("broker: closed {peer} reason={}", end.reason),
+            _ => log::info!("broker: closed {peer} reason={}", end.reason),
+        }
+        connection.session.drop_subs(&mut self.cx);
+        connection.session.say_why(&end, &mut self.cx);
+        if !connection.is_admitted {
+            self.unadmitted -= 1;
+        }
+        connection.session.phase = Phase::Closing;
+        if !end.is_graceful() {
+            // What was staged for it, like the PONG of a PING that it sent last, still goes out.
+            self.cx.flush();
+            connection.is_gone = true;
+            return;
+        }
+        self.cx.flush();
+        connection.start_closing(&mut self.cx);
+        self.rearm(connection);
+    }
+
+    fn bury(&mut self, token: u64, mut connection: Box<Connection>) {
+        connection.close();
+        if connection.is_admitted {
+            self.cx.shared.dismiss();
+        }
+        self.connections.release(token);
+        self.count_connections();
+    }
+
+    fn count_connections(&self) {
+        let count = self.connections.len() as u64;
+        self.cx.home.counters.connections.store(count, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn count_end(&self, reason: &Reason) {
+        let counters = &self.cx.home.counters;
+        match reason {
+            Reason::SlowConsumer(Failure::PendingBytes | Failure::WriteDeadline) => {
+                add(&counters.slow_consumers, 1);
+            }
+            Reason::Stale => add(&counters.stale, 1),
+            Reason::Refused(_) | Reason::AuthTimeout => add(&counters.refused, 1),
+            _ => {}
+        }
+    }
+
+    fn close_all(&mut self) {
+        for token in self.connections.tokens() {
+            if let Some(mut connection) = self.connections.take(token) {
+                connection.session.drop_subs(&mut self.cx);
+                self.bury(token, connection);
+            }
+        }
+    }
+}
+
+/// Bytes read in one turn from which a connection counts as one that sends much.
+const HEAVY_BYTES: usize = 16 * 1024;

@@ -1,0 +1,181 @@
+//! What all event loops share, and what one of them hands to a connection it serves.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use data_encoding::BASE32_NOPAD;
+
+use super::home::{Home, Mail, add};
+use super::interest::Interest;
+use super::link::Link;
+use super::router::Router;
+use super::session::first_limits;
+use super::settings::Settings;
+use crate::nats::codec::Limits;
+use crate::nats::codec::info::{ChoriaInfo, ServerInfo};
+
+/// The NATS version whose behaviour clients may expect.
+const NATS_VERSION: &str = "2.14.2";
+
+/// One broker.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub settings: Settings,
+    /// The limits that hold before CONNECT.
+    pub first_limits: Limits,
+    pub interest: Arc<Interest>,
+    pub homes: Vec<Arc<Home>>,
+    pub started: Instant,
+    info: ServerInfo,
+    next_client_id: AtomicU64,
+    admitted: AtomicUsize,
+    pub is_lame: AtomicBool,
+}
+
+impl Shared {
+    pub fn new(settings: Settings, local: SocketAddr, homes: Vec<Arc<Home>>) -> Shared {
+        Shared {
+            first_limits: first_limits(&settings.limits),
+            info: server_info(&settings, local),
+            settings,
+            interest: Arc::new(Interest::new()),
+            homes,
+            started: Instant::now(),
+            next_client_id: AtomicU64::new(1),
+            admitted: AtomicUsize::new(0),
+            is_lame: AtomicBool::new(false),
+        }
+    }
+
+    /// Milliseconds since the broker started.
+    pub fn now_ms(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+
+    pub fn next_client_id(&self) -> u64 {
+        self.next_client_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Counts a connection as admitted, if there is room.
+    pub fn admit(&self) -> bool {
+        let has_room = |count: usize| (count < self.settings.connections_max).then_some(count + 1);
+        self.admitted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_room).is_ok()
+    }
+
+    pub fn dismiss(&self) {
+        self.admitted.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether one more connection would be admitted.
+    pub fn has_room(&self) -> bool {
+        self.admitted.load(Ordering::Relaxed) < self.settings.connections_max
+    }
+
+    pub fn admitted(&self) -> usize {
+        self.admitted.load(Ordering::Relaxed)
+    }
+
+    /// The INFO line for one connection. `is_greeting`: the one after the first PONG.
+    pub fn connection_info(&self, client_id: u64, address: SocketAddr, is_greeting: bool) -> Vec<u8> {
+        let mut info = self.info.clone();
+        info.client_id = client_id;
+        info.client_ip = address.ip().to_string();
+        info.ldm = self.is_lame.load(Ordering::Relaxed);
+        if is_greeting {
+            info.connect_info = true;
+            info.remote_account = self.settings.account.clone();
+        }
+        info.encode_line()
+    }
+}
+
+fn server_info(settings: &Settings, local: SocketAddr) -> ServerInfo {
+    let (host, port) =
+        settings.advertise.clone().unwrap_or_else(|| (local.ip().to_string(), local.port()));
+    ServerInfo {
+        server_id: server_id(),
+        server_name: settings.server_name.clone(),
+        version: NATS_VERSION.to_owned(),
+        proto: 1,
+        go: "rust".to_owned(),
+        host,
+        port,
+        headers: true,
+        tls_required: settings.tls.is_some(),
+        max_payload: settings.limits.payload_bytes_max as i64,
+        cluster: settings.cluster_name.clone(),
+        choria: Some(ChoriaInfo { version: env!("CARGO_PKG_VERSION").to_owned() }),
+        ..ServerInfo::default()
+    }
+}
+
+/// A new name of 56 characters in the form of a NATS server key.
+fn server_id() -> String {
+    let mut bytes = [0u8; 35];
+    crate::crypto::random::fill(&mut bytes);
+    let mut id = BASE32_NOPAD.encode(&bytes);
+    id.replace_range(..1, "N");
+    id
+}
+
+/// One event loop's means for the time it serves a connection.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub shared: Arc<Shared>,
+    pub home: Arc<Home>,
+    pub router: Router,
+    pub now_ms: u64,
+    /// Receivers of this turn that have too much waiting.
+    pub crowded: Vec<Arc<Link>>,
+    /// Own connections whose queues are to be encrypted and sent.
+    pub to_pump: Vec<u64>,
+}
+
+impl Context {
+    pub fn new(shared: Arc<Shared>, home: Arc<Home>) -> Context {
+        Context {
+            router: Router::new(shared.interest.clone()),
+            now_ms: shared.now_ms(),
+            shared,
+            home,
+            crowded: Vec::new(),
+            to_pump: Vec::new(),
+        }
+    }
+
+    /// Sends what is staged, and tells other loops what they must send.
+    pub fn flush(&mut self) {
+        if self.router.stage.is_empty() {
+            return;
+        }
+        let home = &self.home;
+        let flushed = self.router.stage.flush(|link| Arc::ptr_eq(&link.home, home), self.now_ms);
+        self.crowded.extend(flushed.crowded);
+        let mut others: Vec<(Arc<Home>, Vec<u64>)> = Vec::new();
+        for link in flushed.handed_over {
+            if Arc::ptr_eq(&link.home, &self.home) {
+                self.to_pump.push(link.token);
+                continue;
+            }
+            match others.iter_mut().find(|(home, _)| Arc::ptr_eq(home, &link.home)) {
+                Some((_, tokens)) => tokens.push(link.token),
+                None => others.push((link.home.clone(), vec![link.token])),
+            }
+        }
+        for (home, tokens) in others {
+            home.post(Mail::Flush(tokens));
+        }
+    }
+
+    /// Makes what was counted visible.
+    pub fn publish_counts(&mut self) {
+        let tally = std::mem::take(&mut self.router.tally);
+        let counters = &self.home.counters;
+        add(&counters.in_messages, tally.in_messages);
+        add(&counters.in_bytes, tally.in_bytes);
+        add(&counters.out_messages, tally.out_messages);
+        add(&counters.out_bytes, tally.out_bytes);
+    }
+}

@@ -1,0 +1,133 @@
+//! The subscriptions of one connection, by the client's names for them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::interest::Sub;
+
+/// Up to this many are searched one by one, which is quicker and smaller than a table.
+const FEW: usize = 32;
+
+/// A small list, or a table for connections with many.
+#[derive(Debug)]
+pub(super) enum Subs {
+    Few(Vec<Arc<Sub>>),
+    Many {
+        by_sid: HashMap<Box<[u8]>, Arc<Sub>>,
+        /// Size at which ended ones are looked for.
+        sweep_at: usize,
+    },
+}
+
+impl Default for Subs {
+    fn default() -> Self {
+        Subs::Few(Vec::new())
+    }
+}
+
+impl Subs {
+    pub fn len(&self) -> usize {
+        match self {
+            Subs::Few(list) => list.len(),
+            Subs::Many { by_sid, .. } => by_sid.len(),
+        }
+    }
+
+    /// The subscription of this name, unless it ended.
+    pub fn find(&self, sid: &[u8]) -> Option<&Arc<Sub>> {
+        let found = match self {
+            Subs::Few(list) => list.iter().find(|sub| sub.sid() == sid && !sub.is_ended()),
+            Subs::Many { by_sid, .. } => by_sid.get(sid),
+        };
+        found.filter(|sub| !sub.is_ended())
+    }
+
+    /// Adds a subscription whose name is free.
+    pub fn add(&mut self, sub: Arc<Sub>) {
+        match self {
+            Subs::Few(list) => {
+                if list.len() >= FEW {
+                    list.retain(|sub| !sub.is_ended());
+                }
+                list.push(sub);
+                if list.len() > FEW {
+                    let by_sid = list.drain(..).map(|sub| (sub.sid().into(), sub)).collect();
+                    *self = Subs::Many { by_sid, sweep_at: FEW * 4 };
+                }
+            }
+            Subs::Many { by_sid, sweep_at } => {
+                if by_sid.len() >= *sweep_at {
+                    by_sid.retain(|_, sub| !sub.is_ended());
+                    *sweep_at = (by_sid.len() * 2).max(FEW * 4);
+                }
+                by_sid.insert(sub.sid().into(), sub);
+            }
+        }
+    }
+
+    pub fn remove(&mut self, sid: &[u8]) {
+        match self {
+            Subs::Few(list) => list.retain(|sub| sub.sid() != sid),
+            Subs::Many { by_sid, .. } => drop(by_sid.remove(sid)),
+        }
+    }
+
+    /// Forgets those that ended.
+    pub fn drop_ended(&mut self) {
+        match self {
+            Subs::Few(list) => list.retain(|sub| !sub.is_ended()),
+            Subs::Many { by_sid, .. } => by_sid.retain(|_, sub| !sub.is_ended()),
+        }
+    }
+
+    pub fn iter(&self) -> Box<dyn Iterator<Item = &Arc<Sub>> + '_> {
+        match self {
+            Subs::Few(list) => Box::new(list.iter()),
+            Subs::Many { by_sid, .. } => Box::new(by_sid.values()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::interest::{Interest, Wanted};
+    use crate::broker::link::tests::loose_link;
+
+    #[test]
+    fn few_and_many_behave_alike() {
+        let interest = Interest::new();
+        let link = loose_link();
+        let make = |sid: &str| interest.subscribe(&link, Wanted { subject: b"a", queue: None, sid: sid.as_bytes() });
+        for count in [5, 500] {
+            let mut subs = Subs::default();
+            (0..count).for_each(|sid| subs.add(make(&sid.to_string())));
+            assert_eq!(subs.len(), count);
+            let first = subs.find(b"0").cloned().expect("is there");
+            assert!(first.set_limit(1));
+            first.count(1);
+            assert!(subs.find(b"0").is_none());
+            subs.add(make("0"));
+            assert!(subs.find(b"0").is_some_and(|sub| !Arc::ptr_eq(sub, &first)));
+            subs.remove(b"1");
+            assert!(subs.find(b"1").is_none());
+            subs.drop_ended();
+            assert_eq!((subs.len(), subs.iter().count()), (count - 1, count - 1));
+        }
+    }
+
+    #[test]
+    fn ended_ones_do_not_pile_up() {
+        let interest = Interest::new();
+        let link = loose_link();
+        let mut subs = Subs::default();
+        for sid in 0..10_000 {
+            let sid = sid.to_string();
+            let sub = interest.subscribe(&link, Wanted { subject: b"a", queue: None, sid: sid.as_bytes() });
+            sub.set_limit(1);
+            sub.count(1);
+            subs.add(sub);
+            assert!(subs.len() <= FEW * 4);
+        }
+    }
+}

@@ -80,8 +80,12 @@ impl fmt::Display for Reason {
             Reason::ClientClosed => write!(f, "client closed"),
             Reason::ClientError(text) => write!(f, "client reported an error: {text:?}"),
             Reason::Socket(kind) => write!(f, "connection failed: {kind}"),
-            Reason::SlowConsumer(Failure::PendingBytes) => write!(f, "slow consumer: too many bytes wait for it"),
-            Reason::SlowConsumer(_) => write!(f, "slow consumer: it took nothing within the write deadline"),
+            Reason::SlowConsumer(Failure::PendingBytes) => {
+                write!(f, "slow consumer: too many bytes wait for it")
+            }
+            Reason::SlowConsumer(_) => {
+                write!(f, "slow consumer: it took nothing within the write deadline")
+            }
             Reason::Protocol(fault) => write!(f, "protocol violation: {fault}"),
             Reason::BadJson => write!(f, "protocol violation: bad JSON"),
             Reason::BadOptions => write!(f, "unusable CONNECT options"),

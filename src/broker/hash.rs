@@ -79,7 +79,8 @@ mod tests {
     fn equal_bytes_hash_alike_and_others_differ() {
         let seed = Seed::random();
         assert_eq!(seed.of(b"a.b.c"), seed.of(b"a.b.c"));
-        let mut seen: Vec<u64> = (0..10_000).map(|n| seed.of(format!("node.{n}").as_bytes())).collect();
+        let mut seen: Vec<u64> =
+            (0..10_000).map(|n| seed.of(format!("node.{n}").as_bytes())).collect();
         seen.push(seed.of(b""));
         seen.push(seed.of(b"\0"));
         seen.sort_unstable();

@@ -100,29 +100,36 @@ impl Sub {
 #[derive(Debug, Default)]
 struct Members {
     plain: Vec<Arc<Sub>>,
-    queues: Option<Box<Vec<Queue>>>,
+    queues: Option<Box<Queues>>,
 }
 
+/// Few subjects have queue groups, so that they are worth an allocation of their own.
+#[derive(Debug, Default)]
+struct Queues {
+    list: Vec<Group>,
+}
+
+/// The subscriptions of one queue group.
 #[derive(Debug)]
-struct Queue {
-    name: Arc<[u8]>,
-    members: Vec<Arc<Sub>>,
+pub(super) struct Group {
+    pub name: Arc<[u8]>,
+    pub members: Vec<Arc<Sub>>,
 }
 
 impl Members {
     fn list_for(&mut self, queue: Option<&[u8]>) -> &mut Vec<Arc<Sub>> {
         let Some(name) = queue else { return &mut self.plain };
-        let queues = self.queues.get_or_insert_default();
+        let queues = &mut self.queues.get_or_insert_default().list;
         let found = queues.iter().position(|queue| *queue.name == *name);
         let index = found.unwrap_or_else(|| {
-            queues.push(Queue { name: name.into(), members: Vec::new() });
+            queues.push(Group { name: name.into(), members: Vec::new() });
             queues.len() - 1
         });
         &mut queues[index].members
     }
 
     fn queue_name(&self, name: &[u8]) -> Option<Arc<[u8]>> {
-        let mut queues = self.queues.iter().flat_map(|queues| queues.iter());
+        let mut queues = self.queues.iter().flat_map(|queues| queues.list.iter());
         queues.find(|queue| *queue.name == *name).map(|queue| queue.name.clone())
     }
 
@@ -147,8 +154,8 @@ impl Members {
             }
         }
         if let Some(queues) = &mut self.queues {
-            queues.retain(|queue| !queue.members.is_empty());
-            if queues.is_empty() {
+            queues.list.retain(|queue| !queue.members.is_empty());
+            if queues.list.is_empty() {
                 self.queues = None;
             }
         }
@@ -161,7 +168,7 @@ impl Members {
 
     fn collect(&self, matches: &mut Matches) {
         matches.plain.extend(self.plain.iter().cloned());
-        for queue in self.queues.iter().flat_map(|queues| queues.iter()) {
+        for queue in self.queues.iter().flat_map(|queues| queues.list.iter()) {
             matches.add_to_group(&queue.name, &queue.members);
         }
     }
@@ -215,7 +222,8 @@ impl Node {
                 }
             }
             _ => {
-                if self.children.get_mut(token).is_some_and(|node| node.remove(rest, sub, removed)) {
+                if self.children.get_mut(token).is_some_and(|node| node.remove(rest, sub, removed))
+                {
                     self.children.remove(token);
                 }
             }
@@ -262,20 +270,20 @@ pub(super) struct Matches {
     /// Each of them gets the message.
     pub plain: Vec<Arc<Sub>>,
     /// One of each group gets it. A group has members of all matching subjects.
-    pub groups: Vec<(Arc<[u8]>, Vec<Arc<Sub>>)>,
+    pub groups: Vec<Group>,
 }
 
 impl Matches {
     fn add_to_group(&mut self, name: &Arc<[u8]>, members: &[Arc<Sub>]) {
-        match self.groups.iter_mut().find(|(have, _)| have == name) {
-            Some((_, list)) => list.extend(members.iter().cloned()),
-            None => self.groups.push((name.clone(), members.to_vec())),
+        match self.groups.iter_mut().find(|group| group.name == *name) {
+            Some(group) => group.members.extend(members.iter().cloned()),
+            None => self.groups.push(Group { name: name.clone(), members: members.to_vec() }),
         }
     }
 
     /// Number of subscriptions.
     pub fn len(&self) -> usize {
-        self.plain.len() + self.groups.iter().map(|(_, members)| members.len()).sum::<usize>()
+        self.plain.len() + self.groups.iter().map(|group| group.members.len()).sum::<usize>()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -364,7 +372,8 @@ impl Interest {
         } else {
             tables.exact.entry(subject.clone()).or_default()
         };
-        let queue = wanted.queue.map(|name| members.queue_name(name).unwrap_or_else(|| name.into()));
+        let queue =
+            wanted.queue.map(|name| members.queue_name(name).unwrap_or_else(|| name.into()));
         let sub = Arc::new(Sub {
             link: link.clone(),
             subject,
@@ -410,10 +419,8 @@ impl Interest {
 
     /// Everybody who gets a message on `subject`.
     pub fn find(&self, subject: &[u8]) -> Matches {
-        let mut matches = Matches {
-            head: [b"HMSG ", subject, b" "].concat().into(),
-            ..Matches::default()
-        };
+        let mut matches =
+            Matches { head: [b"HMSG ", subject, b" "].concat().into(), ..Matches::default() };
         if tokens(subject).any(<[u8]>::is_empty) {
             return matches;
         }
@@ -431,8 +438,14 @@ mod tests {
     use super::*;
     use crate::broker::link::tests::loose_link;
 
-    fn subscribe(interest: &Interest, link: &Arc<Link>, subject: &str, queue: Option<&str>) -> Arc<Sub> {
-        let wanted = Wanted { subject: subject.as_bytes(), queue: queue.map(str::as_bytes), sid: b"1" };
+    fn subscribe(
+        interest: &Interest,
+        link: &Arc<Link>,
+        subject: &str,
+        queue: Option<&str>,
+    ) -> Arc<Sub> {
+        let wanted =
+            Wanted { subject: subject.as_bytes(), queue: queue.map(str::as_bytes), sid: b"1" };
         interest.subscribe(link, wanted)
     }
 
@@ -480,7 +493,7 @@ mod tests {
         let wild = subscribe(&interest, &link, "*", Some("q"));
         subscribe(&interest, &link, "foo", Some("other"));
         let matches = interest.find(b"foo");
-        let mut sizes: Vec<_> = matches.groups.iter().map(|(_, members)| members.len()).collect();
+        let mut sizes: Vec<_> = matches.groups.iter().map(|group| group.members.len()).collect();
         sizes.sort_unstable();
         assert_eq!((sizes, matches.plain.len(), matches.len()), (vec![1, 2], 0, 3));
         interest.unsubscribe([wild].iter());

@@ -201,7 +201,8 @@ impl Link {
             match full {
                 Err(error) => return self.fail(&mut out, Failure::Socket(error)),
                 Ok(is_full) if is_full || budget == 0 => {
-                    self.watch_write(&mut out, !out.queue.is_empty());
+                    let has_more = !out.queue.is_empty();
+                    self.watch_write(&mut out, has_more);
                     return self.let_go(out);
                 }
                 Ok(_) => {}

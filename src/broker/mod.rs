@@ -216,10 +216,8 @@ fn homes(settings: &Settings) -> io::Result<Vec<Arc<Home>>> {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
     };
-    let bounds = Bounds {
-        pending_bytes_max: settings.pending_bytes_max,
-        pause_bytes: settings.pause_bytes,
-    };
+    let bounds =
+        Bounds { pending_bytes_max: settings.pending_bytes_max, pause_bytes: settings.pause_bytes };
     let indexes = Arc::new(Indexes::default());
     (0..threads).map(|_| Home::new(bounds, indexes.clone()).map(Arc::new)).collect()
 }

@@ -51,7 +51,11 @@ const RESERVED_QUEUE: &[u8] = b"_sys_";
 impl Permissions {
     /// Whether a message may go to `subject` and ask for answers at `reply`.
     #[inline]
-    pub fn publish<'v>(self, subject: &'v [u8], reply: Option<&'v [u8]>) -> Result<(), Violation<'v>> {
+    pub fn publish<'v>(
+        self,
+        subject: &'v [u8],
+        reply: Option<&'v [u8]>,
+    ) -> Result<(), Violation<'v>> {
         let Permissions::Full = self;
         if starts_with_one(subject, &RESERVED_SUBJECTS) {
             return Err(Violation::Publish { subject });
@@ -65,7 +69,11 @@ impl Permissions {
     }
 
     /// Whether `subject` may be subscribed to.
-    pub fn subscribe<'v>(self, subject: &'v [u8], queue: Option<&'v [u8]>) -> Result<(), Violation<'v>> {
+    pub fn subscribe<'v>(
+        self,
+        subject: &'v [u8],
+        queue: Option<&'v [u8]>,
+    ) -> Result<(), Violation<'v>> {
         let Permissions::Full = self;
         match queue {
             Some(queue) if queue == RESERVED_QUEUE => Err(Violation::Subscribe { subject, queue }),
@@ -76,7 +84,8 @@ impl Permissions {
 
 #[inline]
 fn starts_with_one(subject: &[u8], prefixes: &[&[u8]]) -> bool {
-    matches!(subject.first(), Some(b'_' | b'$')) && prefixes.iter().any(|prefix| subject.starts_with(prefix))
+    matches!(subject.first(), Some(b'_' | b'$'))
+        && prefixes.iter().any(|prefix| subject.starts_with(prefix))
 }
 
 #[cfg(test)]
@@ -98,7 +107,8 @@ mod tests {
         let result = Permissions::Full.subscribe(b"a\"b", Some(b"_sys_"));
         assert_eq!(
             result.map_err(|violation| violation.to_string()),
-            Err("Permissions Violation for Subscription to \"a\\\"b\" using queue \"_sys_\"".to_owned())
+            Err("Permissions Violation for Subscription to \"a\\\"b\" using queue \"_sys_\""
+                .to_owned())
         );
     }
 }

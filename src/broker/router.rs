@@ -108,12 +108,8 @@ impl Router {
             Some(tail) if has_headers || !publish.is_hpub => tail,
             _ => write_tail(&mut with_headers, publish, has_headers),
         };
-        let mut message = Message {
-            publish,
-            head: &matches.head,
-            full: form(full, is_shared),
-            bare: None,
-        };
+        let mut message =
+            Message { publish, head: &matches.head, full: form(full, is_shared), bare: None };
         if has_headers && matches_headerless(matches) {
             message.bare = Some(form(write_tail(&mut without_headers, publish, false), is_shared));
         }
@@ -121,8 +117,8 @@ impl Router {
         for sub in &matches.plain {
             heard |= self.offer(origin, sub, &message);
         }
-        for (_, members) in &matches.groups {
-            heard |= self.offer_to_one(origin, members, &message);
+        for group in &matches.groups {
+            heard |= self.offer_to_one(origin, &group.members, &message);
         }
         drop(message);
         self.with_headers = recycled(with_headers);
@@ -131,7 +127,12 @@ impl Router {
     }
 
     /// One member of a group, beginning at a random one.
-    fn offer_to_one(&mut self, origin: Origin<'_>, members: &[Arc<Sub>], message: &Message<'_>) -> bool {
+    fn offer_to_one(
+        &mut self,
+        origin: Origin<'_>,
+        members: &[Arc<Sub>],
+        message: &Message<'_>,
+    ) -> bool {
         let start = if members.len() > 1 { fastrand::usize(..members.len()) } else { 0 };
         let (before, from) = members.split_at(start);
         from.iter().chain(before).any(|sub| self.offer(origin, sub, message))
@@ -196,7 +197,7 @@ impl Router {
 }
 
 fn matches_headerless(matches: &Matches) -> bool {
-    let groups = matches.groups.iter().flat_map(|(_, members)| members);
+    let groups = matches.groups.iter().flat_map(|group| &group.members);
     matches.plain.iter().chain(groups).any(|sub| !sub.link.takes_headers())
 }
 
@@ -261,7 +262,13 @@ impl Cache {
             return kept.matches.clone();
         }
         let matches = Rc::new(interest.find(subject));
-        self.keep(Kept { hash, subject: subject.into(), stamp, matches: matches.clone(), is_used: false });
+        self.keep(Kept {
+            hash,
+            subject: subject.into(),
+            stamp,
+            matches: matches.clone(),
+            is_used: false,
+        });
         matches
     }
 

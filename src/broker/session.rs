@@ -130,10 +130,14 @@ impl Session {
 
     fn fault(&self, fault: Fault) -> End {
         match fault {
-            Fault::BadArguments { .. } | Fault::PayloadTooLarge { .. } if self.phase != Phase::Open => {
+            Fault::BadArguments { .. } | Fault::PayloadTooLarge { .. }
+                if self.phase != Phase::Open =>
+            {
                 End::refused("something came before CONNECT")
             }
-            fault => End { say: fault.answer().map(Cow::Borrowed), reason: Reason::Protocol(fault) },
+            fault => {
+                End { say: fault.answer().map(Cow::Borrowed), reason: Reason::Protocol(fault) }
+            }
         }
     }
 

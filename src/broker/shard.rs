@@ -134,7 +134,11 @@ impl Shard {
     }
 
     /// Runs `work` on a connection, and costs it its life if that panics.
-    fn serve(&mut self, token: u64, work: impl FnOnce(&mut Connection, &mut Shard) -> Result<(), End>) {
+    fn serve(
+        &mut self,
+        token: u64,
+        work: impl FnOnce(&mut Connection, &mut Shard) -> Result<(), End>,
+    ) {
         let Some(mut connection) = self.connections.take(token) else { return };
         let was_admitted = connection.session.phase == Phase::Open;
         let result = catch_unwind(AssertUnwindSafe(|| work(&mut connection, self)));
@@ -159,7 +163,7 @@ impl Shard {
 
     fn rearm(&mut self, connection: &mut Connection) {
         let due = connection.next_due_ms();
-        if due < connection.armed_ms {
+        if self.wheel.time_for(due) < connection.armed_ms {
             connection.armed_ms = self.wheel.add(connection.token(), due);
         }
     }
@@ -408,7 +412,8 @@ impl Shard {
         let mut blocked = std::mem::take(&mut self.blocked);
         blocked.retain(|token| {
             let connection = self.connections.peek(*token);
-            connection.is_some_and(|connection| connection.session.link.check_deadline(now, deadline))
+            connection
+                .is_some_and(|connection| connection.session.link.check_deadline(now, deadline))
         });
         self.blocked = blocked;
         if now >= self.next_forget_ms {

@@ -78,7 +78,12 @@ impl Shared {
     }
 
     /// The INFO line for one connection. `is_greeting`: the one after the first PONG.
-    pub fn connection_info(&self, client_id: u64, address: SocketAddr, is_greeting: bool) -> Vec<u8> {
+    pub fn connection_info(
+        &self,
+        client_id: u64,
+        address: SocketAddr,
+        is_greeting: bool,
+    ) -> Vec<u8> {
         let mut info = self.info.clone();
         info.client_id = client_id;
         info.client_ip = address.ip().to_string();

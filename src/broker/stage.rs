@@ -21,21 +21,39 @@ const WIDE: usize = 64;
 
 const NO_SLOT: u32 = u32::MAX;
 
+/// A shared piece, and where among the copied bytes it belongs.
+#[derive(Debug)]
+struct Cut {
+    at: usize,
+    piece: Arc<[u8]>,
+}
+
+/// Buffers that were used before.
+#[derive(Debug, Default)]
+struct Spare {
+    bytes: Vec<u8>,
+    cuts: Vec<Cut>,
+}
+
 /// Bytes for one receiver.
 #[derive(Debug)]
 pub(super) struct Staged {
     link: Arc<Link>,
     bytes: Vec<u8>,
-    /// Shared pieces and where in `bytes` they belong.
-    cuts: Vec<(usize, Arc<[u8]>)>,
+    cuts: Vec<Cut>,
     cut_bytes: usize,
     /// Messages for the same subscription that are not counted there yet.
     run: Option<(Arc<Sub>, u64)>,
 }
 
 impl Staged {
+    #[cfg(test)]
     pub fn new(link: Arc<Link>) -> Staged {
-        Staged { link, bytes: Vec::new(), cuts: Vec::new(), cut_bytes: 0, run: None }
+        Staged::reusing(link, Spare::default())
+    }
+
+    fn reusing(link: Arc<Link>, spare: Spare) -> Staged {
+        Staged { link, bytes: spare.bytes, cuts: spare.cuts, cut_bytes: 0, run: None }
     }
 
     pub fn len(&self) -> usize {
@@ -49,7 +67,7 @@ impl Staged {
 
     pub fn append_shared(&mut self, piece: &Arc<[u8]>) {
         self.cut_bytes += piece.len();
-        self.cuts.push((self.bytes.len(), piece.clone()));
+        self.cuts.push(Cut { at: self.bytes.len(), piece: piece.clone() });
     }
 
     /// Counts one message for a subscription.
@@ -68,7 +86,7 @@ impl Staged {
     pub fn slices(&self) -> Vec<IoSlice<'_>> {
         let mut slices = Vec::with_capacity(self.cuts.len() * 2 + 1);
         let mut from = 0;
-        for (at, piece) in &self.cuts {
+        for Cut { at, piece } in &self.cuts {
             slices.push(IoSlice::new(&self.bytes[from..*at]));
             slices.push(IoSlice::new(piece));
             from = *at;
@@ -87,7 +105,7 @@ impl Staged {
             return;
         }
         let mut from = 0;
-        for (at, piece) in self.cuts.drain(..) {
+        for Cut { at, piece } in self.cuts.drain(..) {
             if at > from {
                 queue.push_back(Chunk::Own(self.bytes[from..at].to_vec()));
             }
@@ -119,7 +137,7 @@ pub(super) struct Stage {
     /// Place in `open` by index of the link.
     slots: Vec<u32>,
     open: Vec<Staged>,
-    spare: Vec<(Vec<u8>, Vec<(usize, Arc<[u8]>)>)>,
+    spare: Vec<Spare>,
     bytes: usize,
 }
 
@@ -149,10 +167,10 @@ impl Stage {
     }
 
     fn open_for(&mut self, link: &Arc<Link>) -> &mut Staged {
-        let (bytes, cuts) = self.spare.pop().unwrap_or_default();
+        let spare = self.spare.pop().unwrap_or_default();
         let slot = self.open.len();
         self.slots[link.index as usize] = slot as u32;
-        self.open.push(Staged { link: link.clone(), bytes, cuts, cut_bytes: 0, run: None });
+        self.open.push(Staged::reusing(link.clone(), spare));
         &mut self.open[slot]
     }
 
@@ -213,8 +231,10 @@ impl Stage {
                 Sent::HandOver => flushed.handed_over.push(staged.link.clone()),
             }
             staged.clear();
-            if self.spare.len() < SPARE_MAX && (1..=SPARE_BYTES_MAX).contains(&staged.bytes.capacity()) {
-                self.spare.push((staged.bytes, staged.cuts));
+            if self.spare.len() < SPARE_MAX
+                && (1..=SPARE_BYTES_MAX).contains(&staged.bytes.capacity())
+            {
+                self.spare.push(Spare { bytes: staged.bytes, cuts: staged.cuts });
             }
         }
         self.bytes = 0;

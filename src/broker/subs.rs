@@ -98,7 +98,9 @@ mod tests {
     fn few_and_many_behave_alike() {
         let interest = Interest::new();
         let link = loose_link();
-        let make = |sid: &str| interest.subscribe(&link, Wanted { subject: b"a", queue: None, sid: sid.as_bytes() });
+        let make = |sid: &str| {
+            interest.subscribe(&link, Wanted { subject: b"a", queue: None, sid: sid.as_bytes() })
+        };
         for count in [5, 500] {
             let mut subs = Subs::default();
             (0..count).for_each(|sid| subs.add(make(&sid.to_string())));
@@ -123,7 +125,8 @@ mod tests {
         let mut subs = Subs::default();
         for sid in 0..10_000 {
             let sid = sid.to_string();
-            let sub = interest.subscribe(&link, Wanted { subject: b"a", queue: None, sid: sid.as_bytes() });
+            let sub = interest
+                .subscribe(&link, Wanted { subject: b"a", queue: None, sid: sid.as_bytes() });
             sub.set_limit(1);
             sub.count(1);
             subs.add(sub);

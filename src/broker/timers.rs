@@ -24,13 +24,18 @@ impl Wheel {
 
     /// Adds an entry that fires at or soon after `due_ms`; returns when exactly.
     pub fn add(&mut self, token: u64, due_ms: u64) -> u64 {
-        let tick = due_ms.div_ceil(TICK_MS).max(self.tick);
+        let tick = self.time_for(due_ms) / TICK_MS;
         if let Some(slot) = self.slots.get_mut((tick % SLOTS) as usize) {
             slot.push((token, tick));
         }
         self.entries += 1;
         self.earliest = self.earliest.min(tick);
         tick * TICK_MS
+    }
+
+    /// When an entry that is due at `due_ms` would fire.
+    pub fn time_for(&self, due_ms: u64) -> u64 {
+        due_ms.div_ceil(TICK_MS).max(self.tick) * TICK_MS
     }
 
     /// Takes what is due: tokens and the times that `add` returned.
@@ -62,7 +67,9 @@ impl Wheel {
         if self.entries == 0 {
             return u64::MAX;
         }
-        let filled = |tick: &u64| self.slots.get((*tick % SLOTS) as usize).is_some_and(|slot| !slot.is_empty());
+        let filled = |tick: &u64| {
+            self.slots.get((*tick % SLOTS) as usize).is_some_and(|slot| !slot.is_empty())
+        };
         (self.tick..self.tick + SLOTS).find(filled).unwrap_or(u64::MAX)
     }
 
@@ -80,9 +87,8 @@ mod tests {
     fn entries_fire_once_and_not_early() {
         let mut wheel = Wheel::new();
         let mut random = fastrand::Rng::with_seed(1);
-        let mut expected: Vec<(u64, u64)> = (0..2000)
-            .map(|token| (token, wheel.add(token, random.u64(..200_000))))
-            .collect();
+        let mut expected: Vec<(u64, u64)> =
+            (0..2000).map(|token| (token, wheel.add(token, random.u64(..200_000)))).collect();
         let mut now = 0;
         let mut fired = Vec::new();
         while let Some(wait) = wheel.wait_ms(now) {

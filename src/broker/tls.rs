@@ -33,7 +33,11 @@ impl Tls {
     }
 
     /// Decrypts what was read and appends it to `plain`; true when the peer ended the session.
-    pub fn receive(&mut self, mut cipher: &[u8], plain: &mut Vec<u8>) -> Result<bool, rustls::Error> {
+    pub fn receive(
+        &mut self,
+        mut cipher: &[u8],
+        plain: &mut Vec<u8>,
+    ) -> Result<bool, rustls::Error> {
         let mut is_ended = false;
         while !cipher.is_empty() && !is_ended {
             let general = |error: io::Error| rustls::Error::General(error.to_string());

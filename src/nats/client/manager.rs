@@ -10,7 +10,7 @@ use smol::future::FutureExt as _;
 use crate::nats::client::error::{Error, ErrorKind};
 use crate::nats::client::events::{Counters, Event};
 use crate::nats::client::handshake::{self, Link};
-use crate::nats::client::options::{Initial, ONCE_LIMIT};
+use crate::nats::client::options::Initial;
 use crate::nats::client::session::{self, End};
 use crate::nats::client::{Inner, lock};
 use crate::util::backoff;
@@ -21,7 +21,7 @@ const HEALTHY: Duration = Duration::from_secs(10);
 /// The first connection, as the options say.
 pub(super) async fn initial(inner: &Arc<Inner>) -> Result<Link, Error> {
     let is_once = inner.options.initial == Initial::Once;
-    let limit = is_once.then(|| Instant::now() + ONCE_LIMIT);
+    let limit = is_once.then(|| Instant::now() + inner.options.once_limit);
     let mut attempt = 1;
     loop {
         let failure = match first_round(inner, limit).await {
@@ -31,7 +31,7 @@ pub(super) async fn initial(inner: &Arc<Inner>) -> Result<Link, Error> {
             }
             Err(failure) => failure,
         };
-        let pause = backoff::delay(backoff::INITIAL, attempt);
+        let pause = backoff::delay(inner.options.initial_delays, attempt);
         if is_once && failure.is_final {
             return Err(failure.error);
         }
@@ -136,7 +136,7 @@ pub(super) async fn manage(inner: Arc<Inner>, mut link: Link) {
 /// refuses is not hammered.
 async fn reconnect(inner: &Arc<Inner>, short_lives: usize) -> Link {
     if short_lives > 1 {
-        Timer::after(backoff::delay(backoff::RECONNECT, short_lives - 1)).await;
+        Timer::after(backoff::delay(inner.options.reconnect_delays, short_lives - 1)).await;
     }
     let mut pass = short_lives.max(1);
     loop {
@@ -145,7 +145,7 @@ async fn reconnect(inner: &Arc<Inner>, short_lives: usize) -> Link {
         let last = round.len().saturating_sub(1);
         for (index, target) in round.into_iter().enumerate() {
             if index == last {
-                let pause = backoff::delay(backoff::RECONNECT, pass);
+                let pause = backoff::delay(inner.options.reconnect_delays, pass);
                 log::info!("nats: reconnecting try={pass} pause={pause:?}");
                 Timer::after(pause).await;
             }

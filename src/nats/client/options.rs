@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::net::servers::ServerList;
+use crate::util::backoff;
 use crate::util::secret::Secret;
 
-/// How long [`Initial::Once`] tries.
+/// How long [`Initial::Once`] usually tries.
 pub const ONCE_LIMIT: Duration = Duration::from_secs(5);
 
 /// What to do when no broker can be reached at first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Initial {
-    /// Give up after [`ONCE_LIMIT`]; an authorization refusal is final at once. For one-shot commands.
+    /// Give up after [`Options::once_limit`]; an authorization refusal is final at once. For one-shot commands.
     Once,
     /// Try for ever and log each failure. For daemons.
     Forever,
@@ -54,6 +55,12 @@ pub struct Options {
     pub queued_bytes_max: usize,
     /// What to do when no broker can be reached at first.
     pub initial: Initial,
+    /// How long [`Initial::Once`] tries.
+    pub once_limit: Duration,
+    /// Pauses between rounds of first attempts, in milliseconds; see [`backoff::delay`].
+    pub initial_delays: &'static [u32],
+    /// Pauses between rounds after a lost connection.
+    pub reconnect_delays: &'static [u32],
     /// Do not receive what this connection publishes itself.
     pub no_echo: bool,
     /// Runs the connection's tasks.
@@ -80,6 +87,9 @@ impl Options {
             subscription_bytes_max: 64 * 1024 * 1024,
             queued_bytes_max: 256 * 1024 * 1024,
             initial: Initial::Once,
+            once_limit: ONCE_LIMIT,
+            initial_delays: backoff::INITIAL,
+            reconnect_delays: backoff::RECONNECT,
             no_echo: false,
             executor,
         }

@@ -23,7 +23,7 @@ fn check_refused(play: impl Fn(Peer) + Send + 'static, kind: ErrorKind, text: &s
         let started = Instant::now();
         let error = Client::connect(options).await.expect_err("refused");
         assert_eq!((error.kind(), error.to_string()), (kind, expected));
-        assert!(started.elapsed() < ONCE_LIMIT + Duration::from_secs(1));
+        assert!(started.elapsed() < Duration::from_secs(3));
     });
 }
 
@@ -132,7 +132,7 @@ fn no_broker_at_all_gives_up_within_the_limit() {
         let text =
             format!("cannot connect to {server}: connection refused by 127.0.0.1:{}", server.port);
         assert_eq!(error.to_string(), text);
-        assert!(started.elapsed() <= ONCE_LIMIT);
+        assert!(started.elapsed() <= Duration::from_millis(900));
         let error = Client::connect(options(Vec::new(), &executor)).await.expect_err("no brokers");
         assert_eq!(error.kind(), ErrorKind::NoServers);
     });

@@ -113,7 +113,12 @@ pub(super) fn with_executor<T>(test: impl AsyncFnOnce(Arc<smol::Executor<'static
 }
 
 pub(super) fn options(servers: Vec<Server>, executor: &Arc<smol::Executor<'static>>) -> Options {
-    Options::new(ServerList::fixed(servers).in_order(), executor.clone())
+    Options {
+        once_limit: Duration::from_millis(900),
+        initial_delays: &[40],
+        reconnect_delays: &[40],
+        ..Options::new(ServerList::fixed(servers).in_order(), executor.clone())
+    }
 }
 
 /// The next event, within [`LIMIT`].

@@ -4,3 +4,4 @@ mod cli_tool;
 mod cli_usage;
 mod dependencies;
 mod layering;
+mod nats_client;

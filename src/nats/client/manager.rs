@@ -23,6 +23,7 @@ pub(super) async fn initial(inner: &Arc<Inner>) -> Result<Link, Error> {
     let is_once = inner.options.initial == Initial::Once;
     let limit = is_once.then(|| Instant::now() + inner.options.once_limit);
     let mut attempt = 1;
+    let mut telling: Option<Error> = None;
     loop {
         let failure = match first_round(inner, limit).await {
             Ok(link) => {
@@ -31,19 +32,20 @@ pub(super) async fn initial(inner: &Arc<Inner>) -> Result<Link, Error> {
             }
             Err(failure) => failure,
         };
-        let pause = backoff::delay(inner.options.initial_delays, attempt);
-        if is_once && failure.is_final {
-            return Err(failure.error);
-        }
-        if limit.is_some_and(|limit| Instant::now() + pause >= limit) {
-            return Err(failure.error);
-        }
         let error = failure.error;
+        let pause = backoff::delay(inner.options.initial_delays, attempt);
+        let is_over = limit.is_some_and(|limit| Instant::now() + pause >= limit);
+        if is_once && (failure.is_final || is_over) {
+            // The last attempt may have been cut short by the limit, which says less than an earlier reason.
+            let is_cut = error.kind() == ErrorKind::TimedOut;
+            return Err(telling.filter(|_| is_cut).unwrap_or(error));
+        }
         if is_once {
             log::debug!("nats: no connection try={attempt} err={error}");
         } else {
             log::warn!("nats: no connection try={attempt} retry_in={pause:?} err={error}");
         }
+        telling = Some(error);
         Timer::after(pause).await;
         attempt += 1;
     }

@@ -50,7 +50,9 @@ use registry::{Registry, Sink};
 use requests::Requests;
 
 /// How often a drain looks whether subscribers have taken everything.
-const DRAIN_TICK: Duration = Duration::from_millis(10);
+const DRAIN_TICK: Duration = Duration::from_millis(5);
+/// How long a drain waits for subscribers to come back from their last message: not all do.
+const DRAIN_GRACE: Duration = Duration::from_millis(250);
 
 /// A connection to a broker. Clones share it; when the last clone and the last subscription are dropped it closes.
 #[derive(Clone)]
@@ -249,14 +251,12 @@ impl Client {
         let mut outcome = self.flush(timeout).await;
         let queues = lock(&inner.registry).queues();
         lock(&inner.registry).clear();
-        while queues.iter().any(|queue| queue.len() > 0) {
-            if Instant::now() >= deadline {
-                let text = "messages are left that no subscriber has taken";
-                outcome = Err(Error::new(ErrorKind::TimedOut, text));
-                break;
-            }
-            Timer::after(DRAIN_TICK).await;
+        if !until(deadline, || queues.iter().all(|queue| queue.len() == 0)).await {
+            let text = "messages are left that no subscriber has taken";
+            outcome = Err(Error::new(ErrorKind::TimedOut, text));
         }
+        let grace = deadline.min(Instant::now() + DRAIN_GRACE);
+        until(grace, || !queues.iter().any(|queue| queue.is_handling())).await;
         if outcome.is_ok() {
             // What subscribers published in answer.
             outcome = self.flush(deadline.saturating_duration_since(Instant::now())).await;
@@ -316,6 +316,19 @@ impl Client {
         if registry.remove(sid) {
             inner.outbox.control(|out| encode::unsubscribe(out, sid, None));
         }
+    }
+}
+
+/// Waits for a condition; says whether it came true before `deadline`.
+async fn until(deadline: Instant, condition: impl Fn() -> bool) -> bool {
+    loop {
+        if condition() {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        Timer::after(DRAIN_TICK).await;
     }
 }
 

@@ -41,6 +41,8 @@ struct State {
     dropped: u64,
     is_slow: bool,
     is_closed: bool,
+    /// The consumer took a message and has not come back for the next.
+    is_handling: bool,
     consumer: Option<Waker>,
 }
 
@@ -94,7 +96,9 @@ impl MessageQueue {
     }
 
     fn take(&self, state: &mut State) -> Option<Message> {
+        state.is_handling = false;
         let message = state.messages.pop_front()?;
+        state.is_handling = true;
         let weight = message.weight();
         state.bytes = state.bytes.saturating_sub(weight);
         self.total_bytes.fetch_sub(weight, Ordering::Relaxed);
@@ -117,8 +121,23 @@ impl MessageQueue {
         }
     }
 
+    /// The consumer is gone: nothing waits for it any more.
+    pub(super) fn abandon(&self) {
+        let mut state = lock(&self.state);
+        state.is_closed = true;
+        state.is_handling = false;
+        self.total_bytes.fetch_sub(state.bytes, Ordering::Relaxed);
+        state.bytes = 0;
+        state.messages = VecDeque::new();
+    }
+
     pub(super) fn dropped(&self) -> u64 {
         lock(&self.state).dropped
+    }
+
+    /// Whether the consumer may still be working on the message it took last.
+    pub(super) fn is_handling(&self) -> bool {
+        lock(&self.state).is_handling
     }
 
     pub(super) fn len(&self) -> usize {
@@ -161,6 +180,8 @@ mod tests {
         let by_total = queue(100, 100_000, &total);
         assert_eq!(by_total.push(message(9500)), Pushed::DroppedFirst);
         assert!(by_bytes.try_next().is_some());
+        by_count.abandon();
+        assert_eq!((by_count.len(), by_count.push(message(1))), (0, Pushed::Dropped));
         drop((by_count, by_bytes, by_total));
         assert_eq!(total.load(Ordering::Relaxed), 0);
     }
@@ -183,6 +204,8 @@ mod tests {
         assert_eq!(queue.push(message(1)), Pushed::Dropped);
         let next = || smol::block_on(std::future::poll_fn(|cx| queue.poll_next(cx)));
         assert!(next().is_some());
+        assert!(queue.is_handling());
         assert!(next().is_none());
+        assert!(!queue.is_handling());
     }
 }

@@ -92,5 +92,6 @@ impl fmt::Debug for Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.unsubscribe();
+        self.queue.abandon();
     }
 }

@@ -132,7 +132,7 @@ fn no_broker_at_all_gives_up_within_the_limit() {
         let text =
             format!("cannot connect to {server}: connection refused by 127.0.0.1:{}", server.port);
         assert_eq!(error.to_string(), text);
-        assert!(started.elapsed() <= Duration::from_millis(900));
+        assert!(started.elapsed() <= Duration::from_millis(1600));
         let error = Client::connect(options(Vec::new(), &executor)).await.expect_err("no brokers");
         assert_eq!(error.kind(), ErrorKind::NoServers);
     });

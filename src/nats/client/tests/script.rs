@@ -114,7 +114,7 @@ pub(super) fn with_executor<T>(test: impl AsyncFnOnce(Arc<smol::Executor<'static
 
 pub(super) fn options(servers: Vec<Server>, executor: &Arc<smol::Executor<'static>>) -> Options {
     Options {
-        once_limit: Duration::from_millis(900),
+        once_limit: Duration::from_millis(1500),
         initial_delays: &[40],
         reconnect_delays: &[40],
         ..Options::new(ServerList::fixed(servers).in_order(), executor.clone())

@@ -37,6 +37,8 @@ pub struct Stats {
     pub started: SystemTime,
     /// Whether it was ended before every node had answered or its time was over.
     pub cancelled: bool,
+    /// What ended it early when it was neither: the connection or the signing of a later batch.
+    pub failure: Option<String>,
 }
 
 /// Names of unexpected senders that are kept; later ones are only logged.
@@ -60,6 +62,7 @@ impl Stats {
             discovery: Duration::ZERO,
             started,
             cancelled: false,
+            failure: None,
         }
     }
 

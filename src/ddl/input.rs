@@ -3,11 +3,11 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
-use regex::bytes::RegexBuilder;
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 
 use super::null_is_default;
+use crate::util::pattern::Regex;
 
 /// The description of one input of an action.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -231,20 +231,9 @@ impl Input {
     }
 }
 
-/// Largest size a validation pattern may take once compiled, in bytes.
-const REGEX_BYTES_MAX: usize = 1 << 20;
-
 fn matches_regex(pattern: &str, text: &str) -> Result<(), ValueFault> {
-    let regex = RegexBuilder::new(pattern)
-        .unicode(false)
-        .size_limit(REGEX_BYTES_MAX)
-        .build()
-        .map_err(|_| ValueFault::BadRegex(pattern.to_owned()))?;
-    if regex.is_match(text.as_bytes()) {
-        Ok(())
-    } else {
-        Err(ValueFault::NoMatch(pattern.to_owned()))
-    }
+    let regex = Regex::new(pattern).map_err(|_| ValueFault::BadRegex(pattern.to_owned()))?;
+    if regex.is_match(text) { Ok(()) } else { Err(ValueFault::NoMatch(pattern.to_owned())) }
 }
 
 fn shell_safe(text: &str) -> Result<(), ValueFault> {

@@ -127,7 +127,12 @@ impl Client {
     }
 
     /// A request of this client with a fresh id, still without filter and message.
-    pub(super) fn new_request(&self, agent: &str, collective: &str, ttl: Option<Duration>) -> Request {
+    pub(super) fn new_request(
+        &self,
+        agent: &str,
+        collective: &str,
+        ttl: Option<Duration>,
+    ) -> Request {
         let settings = self.settings();
         let mut request =
             Request::new(agent, collective, &settings.identity, self.caller(), SystemTime::now());
@@ -139,7 +144,8 @@ impl Client {
     pub(super) fn seal(&self, request: &Request, reply_to: &str) -> Result<Transport, Error> {
         let settings = self.settings();
         let secure = settings.security.secure_request(request).map_err(Error::Sign)?;
-        let mut transport = Transport::new(secure.encode().map_err(Error::Request)?, &settings.identity);
+        let mut transport =
+            Transport::new(secure.encode().map_err(Error::Request)?, &settings.identity);
         transport.reply_to = Some(reply_to.to_owned());
         let url = self.inner.nats.connected_url().unwrap_or_else(|| "unknown".to_owned());
         transport.append_hop(&url, &settings.identity, &url);

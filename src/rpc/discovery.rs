@@ -68,7 +68,9 @@ impl Client {
                 let names = read_names(path.clone(), *format, filter.clone()).await?;
                 by_identity(names, &discovery.filter, "flatfile")?
             }
-            DiscoveryMethod::Fixed(names) => by_identity(names.clone(), &discovery.filter, "fixed")?,
+            DiscoveryMethod::Fixed(names) => {
+                by_identity(names.clone(), &discovery.filter, "fixed")?
+            }
         };
         Ok(Found { nodes, method: discovery.method.name(), elapsed: started.elapsed() })
     }
@@ -107,7 +109,8 @@ impl Client {
         let transport = self.seal(&request, &reply_to)?;
         let subscription = self.nats().subscribe(&reply_to, None)?;
         let published = Instant::now();
-        self.publish(&transport, &request.id, &[subject::broadcast_agent(collective, AGENT)]).await?;
+        self.publish(&transport, &request.id, &[subject::broadcast_agent(collective, AGENT)])
+            .await?;
         let last_moment = Instant::now() + discovery.timeout.unwrap_or(settings.discovery_timeout);
         Ok(Pings {
             subscription,
@@ -176,7 +179,11 @@ pub(super) fn checked_names(names: &[String]) -> Result<Vec<String>, Error> {
 
 /// Narrows a list of names by the identity filters. The documentation promises that these work with node lists; the
 /// other kinds of filter cannot be decided here and are refused rather than ignored.
-fn by_identity(names: Vec<String>, filter: &Filter, method: &'static str) -> Result<Vec<String>, Error> {
+fn by_identity(
+    names: Vec<String>,
+    filter: &Filter,
+    method: &'static str,
+) -> Result<Vec<String>, Error> {
     if !filter.facts.is_empty() || !filter.classes.is_empty() || !filter.compound.is_empty() {
         return Err(Error::FilterUnsupported { method });
     }
@@ -188,11 +195,14 @@ fn by_identity(names: Vec<String>, filter: &Filter, method: &'static str) -> Res
     let mut patterns = Vec::new();
     for identity in &filter.identities {
         match slashed(identity) {
-            Some(text) => patterns.push(Regex::new(text).map_err(|_| Error::BadPattern(text.to_owned()))?),
+            Some(text) => {
+                patterns.push(Regex::new(text).map_err(|_| Error::BadPattern(text.to_owned()))?)
+            }
             None => drop(exact.insert(identity.as_str())),
         }
     }
-    let fits = |name: &String| exact.contains(name.as_str()) || patterns.iter().any(|p| p.is_match(name));
+    let fits =
+        |name: &String| exact.contains(name.as_str()) || patterns.iter().any(|p| p.is_match(name));
     Ok(names.into_iter().filter(fits).collect())
 }
 
@@ -203,7 +213,8 @@ async fn read_names(
 ) -> Result<Vec<String>, Error> {
     smol::unblock(move || {
         let format = format.unwrap_or_else(|| Format::of_path(&path));
-        let text = read_bounded(&path).map_err(|err| Error::NodeFile { path: path.clone(), err })?;
+        let text =
+            read_bounded(&path).map_err(|err| Error::NodeFile { path: path.clone(), err })?;
         flatfile::parse(&text, format, filter.as_deref())
             .map_err(|err| Error::NodeList { path: path.clone(), err })
     })
@@ -255,7 +266,9 @@ mod tests {
         let mut filter = Filter::default();
         filter.add_agent("rpcutil");
         let list = || names(&["web1", "web2", "db1", "web1"]);
-        let narrowed = |filter: &Filter| by_identity(list(), filter, "flatfile").map_err(|err| err.to_string());
+        let narrowed = |filter: &Filter| {
+            by_identity(list(), filter, "flatfile").map_err(|err| err.to_string())
+        };
         assert_eq!(narrowed(&filter), Ok(names(&["web1", "web2", "db1"])));
         filter.add_identity("/^web/");
         assert_eq!(narrowed(&filter), Ok(names(&["web1", "web2"])));
@@ -266,7 +279,10 @@ mod tests {
         let mut filter = Filter::default();
         filter.add_class("apache");
         let refused = narrowed(&filter).unwrap_err();
-        assert!(refused.starts_with("the flatfile discovery method can only filter by identity"), "{refused}");
+        assert!(
+            refused.starts_with("the flatfile discovery method can only filter by identity"),
+            "{refused}"
+        );
         assert!(by_identity(names(&["a b"]), &Filter::default(), "fixed").is_err());
     }
 }

@@ -79,12 +79,16 @@ impl fmt::Display for Error {
             Self::Network(err) => write!(f, "{err}"),
             Self::Sign(err) => write!(f, "cannot sign the request: {err}"),
             Self::Request(fault) => write!(f, "cannot make the request: {fault}"),
-            Self::UnknownCollective(name) => write!(f, "'{name}' is not on the list of known collectives"),
+            Self::UnknownCollective(name) => {
+                write!(f, "'{name}' is not on the list of known collectives")
+            }
             Self::FilterRequired => f.write_str("requests without filters have been disabled"),
             Self::NoTargets => f.write_str("did not discover any nodes"),
             Self::Identity(name) => write!(f, "{name:?} cannot be the name of a node"),
             Self::Limit(err) => write!(f, "could not limit targets: {err}"),
-            Self::UnknownAction { agent, action, .. } => write!(f, "unknown action {agent}#{action}"),
+            Self::UnknownAction { agent, action, .. } => {
+                write!(f, "unknown action {agent}#{action}")
+            }
             Self::Options(text) => f.write_str(text),
             Self::NodeFile { path, err } => write!(f, "cannot read {}: {err}", path.display()),
             Self::NodeList { path, err } => write!(f, "{}: {err}", path.display()),

@@ -33,7 +33,8 @@ pub(super) fn parcels<'a>(
             targets: targets.to_vec(),
         };
         let federated = Transport { federation: Some(federation), ..transport.clone() };
-        let subjects: Vec<String> = federations.iter().map(|name| subject::federation(name)).collect();
+        let subjects: Vec<String> =
+            federations.iter().map(|name| subject::federation(name)).collect();
         Parcel { bytes: federated.encode(), subjects: Cow::Owned(subjects) }
     })
 }

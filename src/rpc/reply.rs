@@ -110,7 +110,11 @@ impl fmt::Display for ReplyFault {
 }
 
 /// Unpacks and checks a message that arrived on the reply subject of `request_id`.
-pub(super) fn open(security: &Provider, payload: &[u8], request_id: &str) -> Result<Reply, ReplyFault> {
+pub(super) fn open(
+    security: &Provider,
+    payload: &[u8],
+    request_id: &str,
+) -> Result<Reply, ReplyFault> {
     let transport = Transport::decode(payload).map_err(ReplyFault::Wire)?;
     let secure = SecureReply::decode(&transport.data).map_err(ReplyFault::Wire)?;
     let reply = security.open_reply(&secure).map_err(ReplyFault::Denied)?;

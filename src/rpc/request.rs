@@ -86,7 +86,11 @@ impl Client {
         let (plan, tracker) = self.plan(agent, action, inputs, options, |id, nodes| {
             let mut stats = Stats::new(id, &agent.metadata.name, action, started);
             stats.discovery = discovery;
-            if nodes.is_empty() { Tracker::to_anyone(stats) } else { Tracker::to_nodes(stats, nodes) }
+            if nodes.is_empty() {
+                Tracker::to_anyone(stats)
+            } else {
+                Tracker::to_nodes(stats, nodes)
+            }
         })?;
         // Signed here once, so that a key that cannot be used is known at once.
         let first = self.seal(&plan.request, &plan.reply_to)?;
@@ -149,12 +153,20 @@ impl Client {
         let name = &agent.metadata.name;
         if agent.action(action).is_none() {
             let nearest = agent.nearest_action(action).map(str::to_owned);
-            return Err(Error::UnknownAction { agent: name.clone(), action: action.to_owned(), nearest });
+            return Err(Error::UnknownAction {
+                agent: name.clone(),
+                action: action.to_owned(),
+                nearest,
+            });
         }
         check(&options, agent.metadata.service, self.settings().require_filter)?;
         let collective = self.collective(options.collective.as_deref())?;
         let mut request = self.new_request(name, collective, options.ttl);
-        let body = RequestBody { agent: name.clone(), action: action.to_owned(), data: Value::Object(inputs) };
+        let body = RequestBody {
+            agent: name.clone(),
+            action: action.to_owned(),
+            data: Value::Object(inputs),
+        };
         request.message = body.encode();
         let (expected, batches) = match &options.targets {
             Targets::Nodes(nodes) => {
@@ -223,7 +235,8 @@ impl ReplyStream {
     /// The figures as they stand.
     pub fn stats(&self) -> Stats {
         let end = locked(&self.shared.end).clone();
-        let end = end.unwrap_or_else(|| End { at: SystemTime::now(), cancelled: false, failure: None });
+        let end =
+            end.unwrap_or_else(|| End { at: SystemTime::now(), cancelled: false, failure: None });
         let mut stats = locked(&self.shared.tracker).stats(end.at, end.cancelled);
         stats.failure = end.failure;
         stats
@@ -326,7 +339,8 @@ impl Run {
                 cancel.wait().await;
                 Received::Cancelled
             };
-            let message = async { Received::Message(next_before(&mut self.subscription, until).await) };
+            let message =
+                async { Received::Message(next_before(&mut self.subscription, until).await) };
             match or(cancelled, message).await {
                 Received::Cancelled => return Ended::Cancelled,
                 Received::Message(Some(message)) => self.take(&message),
@@ -357,7 +371,11 @@ impl Run {
         };
         let mut tracker = locked(&self.shared.tracker);
         if tracker.hear(&envelope.sender) == Heard::Unexpected {
-            log::debug!("rpc: unexpected reply request={} sender={}", envelope.request_id, envelope.sender);
+            log::debug!(
+                "rpc: unexpected reply request={} sender={}",
+                envelope.request_id,
+                envelope.sender
+            );
             return;
         }
         let reply = NodeReply::read(envelope);
@@ -384,15 +402,27 @@ fn check(options: &RequestOptions, is_service: bool, require_filter: bool) -> Re
     let refuse = |text| Err(Error::Options(text));
     let is_batched = options.batch.is_some();
     match &options.targets {
-        Targets::Service if !options.filter.is_empty() => refuse("service requests does not support filters"),
+        Targets::Service if !options.filter.is_empty() => {
+            refuse("service requests does not support filters")
+        }
         Targets::Service if is_batched => refuse("service requests cannot be made in batches"),
-        Targets::Nodes(_) if is_service => refuse("service requests does not support custom targets"),
-        Targets::Broadcast { .. } if is_service => refuse("service agents do not take broadcast requests"),
+        Targets::Nodes(_) if is_service => {
+            refuse("service requests does not support custom targets")
+        }
+        Targets::Broadcast { .. } if is_service => {
+            refuse("service agents do not take broadcast requests")
+        }
         Targets::Nodes(nodes) if nodes.is_empty() => Err(Error::NoTargets),
         Targets::Nodes(_) if options.batch == Some(0) => refuse("a batch cannot be empty"),
-        Targets::Broadcast { .. } if is_batched => refuse("batched mode requires direct_request mode"),
-        Targets::Broadcast { .. } if options.limit.is_some() => refuse("limits require direct_request mode"),
-        Targets::Broadcast { .. } if require_filter && is_unfiltered(&without_agents(&options.filter)) => {
+        Targets::Broadcast { .. } if is_batched => {
+            refuse("batched mode requires direct_request mode")
+        }
+        Targets::Broadcast { .. } if options.limit.is_some() => {
+            refuse("limits require direct_request mode")
+        }
+        Targets::Broadcast { .. }
+            if require_filter && is_unfiltered(&without_agents(&options.filter)) =>
+        {
             Err(Error::FilterRequired)
         }
         _ => Ok(()),
@@ -451,7 +481,10 @@ mod tests {
     #[test]
     fn options_that_do_not_go_together() {
         let refused = |options: RequestOptions, is_service, require_filter| {
-            check(&options, is_service, require_filter).err().map(|err| err.to_string()).unwrap_or_default()
+            check(&options, is_service, require_filter)
+                .err()
+                .map(|err| err.to_string())
+                .unwrap_or_default()
         };
         let nodes = || RequestOptions::nodes(names(2));
         let everybody = || RequestOptions::broadcast(Filter::default());
@@ -472,14 +505,28 @@ mod tests {
                 false,
                 "service requests does not support filters",
             ),
-            (RequestOptions { batch: Some(2), ..everybody() }, false, false, "batched mode requires direct_request mode"),
+            (
+                RequestOptions { batch: Some(2), ..everybody() },
+                false,
+                false,
+                "batched mode requires direct_request mode",
+            ),
             (everybody(), false, false, ""),
             (everybody(), false, true, "requests without filters have been disabled"),
-            (RequestOptions::broadcast(agents), false, true, "requests without filters have been disabled"),
+            (
+                RequestOptions::broadcast(agents),
+                false,
+                true,
+                "requests without filters have been disabled",
+            ),
             (RequestOptions::broadcast(filtered), false, true, ""),
         ];
         for (options, is_service, require_filter, expected) in cases {
-            assert_eq!(refused(options.clone(), is_service, require_filter), expected, "{options:?}");
+            assert_eq!(
+                refused(options.clone(), is_service, require_filter),
+                expected,
+                "{options:?}"
+            );
         }
     }
 }

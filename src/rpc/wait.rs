@@ -12,7 +12,10 @@ const QUEUED_GRACE: Duration = Duration::from_secs(1);
 
 /// The next message before `until`; nothing when the moment has come or the subscription has ended. What had arrived
 /// by then is still handed out.
-pub(super) async fn next_before(subscription: &mut Subscription, until: Instant) -> Option<Message> {
+pub(super) async fn next_before(
+    subscription: &mut Subscription,
+    until: Instant,
+) -> Option<Message> {
     if Instant::now() < until + QUEUED_GRACE
         && let Some(message) = subscription.try_next()
     {

@@ -5,3 +5,4 @@ mod cli_usage;
 mod dependencies;
 mod layering;
 mod nats_client;
+mod rpc_client;

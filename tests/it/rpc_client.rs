@@ -49,8 +49,10 @@ struct Broker {
 
 impl Broker {
     fn start() -> Self {
-        let installed = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/target/interop/nats-server"));
-        let program = if installed.exists() { installed } else { Path::new("/usr/sbin/nats-server") };
+        let installed =
+            Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/target/interop/nats-server"));
+        let program =
+            if installed.exists() { installed } else { Path::new("/usr/sbin/nats-server") };
         let port = free_port();
         let child = Command::new(program)
             .args(["-a", "127.0.0.1", "-p", &port.to_string()])
@@ -90,10 +92,16 @@ struct Fleet {
 }
 
 impl Fleet {
-    async fn start(broker: &Broker, executor: &Arc<Executor<'static>>, script: Script) -> Arc<Self> {
+    async fn start(
+        broker: &Broker,
+        executor: &Arc<Executor<'static>>,
+        script: Script,
+    ) -> Arc<Self> {
         let nats = connect(broker, executor).await;
         let fleet = Arc::new(Self { nats, script, seen: Mutex::new(Vec::new()) });
-        for subject in ["mcollective.broadcast.>", "mcollective.node.>", "choria.federation.*.federation"] {
+        for subject in
+            ["mcollective.broadcast.>", "mcollective.node.>", "choria.federation.*.federation"]
+        {
             let mut subscription = fleet.nats.subscribe(subject, None).unwrap();
             let fleet = Arc::clone(&fleet);
             executor
@@ -168,13 +176,18 @@ fn replies(node: &str, does: Does, request: &Request) -> Vec<Vec<u8>> {
 }
 
 fn sealed(node: &str, request: &Request, message: &str) -> Vec<u8> {
-    let text = request.reply(node, message.as_bytes().to_vec(), SystemTime::now()).encode().unwrap();
+    let text =
+        request.reply(node, message.as_bytes().to_vec(), SystemTime::now()).encode().unwrap();
     Transport::new(SecureReply::seal(text).encode(), node).encode()
 }
 
 /// Neither TLS nor signatures: what envelopes carry is the business of other tests.
 fn security() -> Arc<Provider> {
-    let settings = Settings { security_on: false, tls: false, ..Settings::new(Kind::File, "alice.mcollective") };
+    let settings = Settings {
+        security_on: false,
+        tls: false,
+        ..Settings::new(Kind::File, "alice.mcollective")
+    };
     Arc::new(Provider::open(settings).unwrap())
 }
 
@@ -246,55 +259,87 @@ fn short(targets: Vec<String>) -> RequestOptions {
 #[test]
 fn discover_and_ask() {
     let script = answering(5);
-    with_fleet(script.clone(), |_| (), async |client, fleet| {
-        let mut filter = Filter::default();
-        filter.add_agent("rpcutil");
-        let found = client.discover(&Discovery::broadcast(filter)).await.unwrap();
-        assert_eq!(found.nodes.len(), 5);
-        assert!(found.elapsed < Duration::from_millis(1500), "the window did not close: {:?}", found.elapsed);
-        let discovery = found.elapsed;
-        let (senders, stats) = ping(&client, found.into()).await;
-        assert_eq!(senders, names(&script));
-        assert_eq!((stats.discovered, stats.responses, stats.ok, stats.failed), (5, 5, 5, 0));
-        assert_eq!((stats.discovery, stats.cancelled, stats.failure.as_deref()), (discovery, false, None));
-        assert!(stats.request < Duration::from_secs(4), "it did not end with the last reply: {:?}", stats.request);
-        let seen = fleet.seen();
-        assert_eq!(seen[0].1.message, b"cGluZw==");
-        let directed: Vec<_> = seen.iter().filter(|(subject, _)| subject.contains(".node.")).collect();
-        assert_eq!(directed.len(), 5);
-        assert!(directed.iter().all(|(_, request)| *request == directed[0].1), "each node got other bytes");
-        assert_eq!(directed[0].1.filter.agents, ["rpcutil"]);
-        assert_eq!(stats.request_id, directed[0].1.id);
-    });
+    with_fleet(
+        script.clone(),
+        |_| (),
+        async |client, fleet| {
+            let mut filter = Filter::default();
+            filter.add_agent("rpcutil");
+            let found = client.discover(&Discovery::broadcast(filter)).await.unwrap();
+            assert_eq!(found.nodes.len(), 5);
+            assert!(
+                found.elapsed < Duration::from_millis(1500),
+                "the window did not close: {:?}",
+                found.elapsed
+            );
+            let discovery = found.elapsed;
+            let (senders, stats) = ping(&client, found.into()).await;
+            assert_eq!(senders, names(&script));
+            assert_eq!((stats.discovered, stats.responses, stats.ok, stats.failed), (5, 5, 5, 0));
+            assert_eq!(
+                (stats.discovery, stats.cancelled, stats.failure.as_deref()),
+                (discovery, false, None)
+            );
+            assert!(
+                stats.request < Duration::from_secs(4),
+                "it did not end with the last reply: {:?}",
+                stats.request
+            );
+            let seen = fleet.seen();
+            assert_eq!(seen[0].1.message, b"cGluZw==");
+            let directed: Vec<_> =
+                seen.iter().filter(|(subject, _)| subject.contains(".node.")).collect();
+            assert_eq!(directed.len(), 5);
+            assert!(
+                directed.iter().all(|(_, request)| *request == directed[0].1),
+                "each node got other bytes"
+            );
+            assert_eq!(directed[0].1.filter.agents, ["rpcutil"]);
+            assert_eq!(stats.request_id, directed[0].1.id);
+        },
+    );
 }
 
 #[test]
 fn nodes_that_are_named_are_not_asked() {
-    with_fleet(answering(1), |_| (), async |client, fleet| {
-        let mut filter = Filter::default();
-        filter.add_identity("n7");
-        filter.add_agent("rpcutil");
-        let found = client.discover(&Discovery::broadcast(filter)).await.unwrap();
-        assert_eq!(found.nodes, ["n7"]);
-        assert!(fleet.seen().is_empty());
-    });
+    with_fleet(
+        answering(1),
+        |_| (),
+        async |client, fleet| {
+            let mut filter = Filter::default();
+            filter.add_identity("n7");
+            filter.add_agent("rpcutil");
+            let found = client.discover(&Discovery::broadcast(filter)).await.unwrap();
+            assert_eq!(found.nodes, ["n7"]);
+            assert!(fleet.seen().is_empty());
+        },
+    );
 }
 
 #[test]
 fn pings_report_each_node_with_its_delay() {
-    with_fleet(answering(3), |_| (), async |client, _| {
-        let discovery =
-            Discovery { timeout: Some(Duration::from_millis(700)), ..Discovery::broadcast(Filter::default()) };
-        let started = Instant::now();
-        let mut pings = client.ping(&discovery).await.unwrap();
-        let mut count = 0;
-        while let Some(pong) = pings.next().await {
-            assert!(pong.delay < Duration::from_millis(700));
-            count += 1;
-        }
-        assert_eq!(count, 3);
-        assert!(started.elapsed() >= Duration::from_millis(700), "pings wait for the whole time");
-    });
+    with_fleet(
+        answering(3),
+        |_| (),
+        async |client, _| {
+            let discovery = Discovery {
+                timeout: Some(Duration::from_millis(700)),
+                ..Discovery::broadcast(Filter::default())
+            };
+            let started = Instant::now();
+            let mut pings = client.ping(&discovery).await.unwrap();
+            let mut count = 0;
+            while let Some(pong) = pings.next().await {
+                assert!(pong.delay < Duration::from_millis(700));
+                count += 1;
+            }
+            assert_eq!(count, 3);
+            assert!(
+                started.elapsed() >= Duration::from_millis(700),
+                "pings wait for the whole time"
+            );
+        },
+    );
 }
 
 #[test]
@@ -312,96 +357,132 @@ fn what_nodes_do_wrong_is_counted() {
     .into_iter()
     .map(|(name, does)| (name.to_owned(), does))
     .collect();
-    with_fleet(script.clone(), |_| (), async |client, _| {
-        let (senders, stats) = ping(&client, short(names(&script))).await;
-        assert_eq!(senders, ["a-good", "b-fails", "d-twice"]);
-        assert_eq!((stats.discovered, stats.responses), (8, 3));
-        // One node failed; three messages could not be used.
-        assert_eq!((stats.ok, stats.failed), (2, 4));
-        assert_eq!(stats.no_responses, ["c-silent", "e-other-id", "f-bad-hash", "g-stranger", "h-garbage"]);
-        assert_eq!(stats.unexpected, ["d-twice", "stranger"]);
-        assert!(!stats.is_complete());
-    });
+    with_fleet(
+        script.clone(),
+        |_| (),
+        async |client, _| {
+            let (senders, stats) = ping(&client, short(names(&script))).await;
+            assert_eq!(senders, ["a-good", "b-fails", "d-twice"]);
+            assert_eq!((stats.discovered, stats.responses), (8, 3));
+            // One node failed; three messages could not be used.
+            assert_eq!((stats.ok, stats.failed), (2, 4));
+            assert_eq!(
+                stats.no_responses,
+                ["c-silent", "e-other-id", "f-bad-hash", "g-stranger", "h-garbage"]
+            );
+            assert_eq!(stats.unexpected, ["d-twice", "stranger"]);
+            assert!(!stats.is_complete());
+        },
+    );
 }
 
 #[test]
 fn batches_share_the_id_and_carry_their_own_time() {
     let script = answering(5);
-    with_fleet(script.clone(), |_| (), async |client, fleet| {
-        let options = RequestOptions {
-            batch: Some(2),
-            batch_sleep: Duration::from_millis(1100),
-            ..RequestOptions::nodes(names(&script))
-        };
-        let (senders, stats) = ping(&client, options).await;
-        assert_eq!(senders, names(&script));
-        assert!(stats.request >= Duration::from_millis(2200), "two pauses: {:?}", stats.request);
-        assert!(stats.is_complete());
-        let seen = fleet.seen();
-        assert!(seen.iter().all(|(_, request)| request.id == stats.request_id));
-        let subjects: Vec<_> = seen.iter().map(|(subject, _)| subject.as_str()).collect();
-        assert_eq!(subjects, ["n0", "n1", "n2", "n3", "n4"].map(|n| format!("mcollective.node.{n}")));
-        assert!(seen[0].1.time < seen[4].1.time);
-    });
+    with_fleet(
+        script.clone(),
+        |_| (),
+        async |client, fleet| {
+            let options = RequestOptions {
+                batch: Some(2),
+                batch_sleep: Duration::from_millis(1100),
+                ..RequestOptions::nodes(names(&script))
+            };
+            let (senders, stats) = ping(&client, options).await;
+            assert_eq!(senders, names(&script));
+            assert!(
+                stats.request >= Duration::from_millis(2200),
+                "two pauses: {:?}",
+                stats.request
+            );
+            assert!(stats.is_complete());
+            let seen = fleet.seen();
+            assert!(seen.iter().all(|(_, request)| request.id == stats.request_id));
+            let subjects: Vec<_> = seen.iter().map(|(subject, _)| subject.as_str()).collect();
+            assert_eq!(
+                subjects,
+                ["n0", "n1", "n2", "n3", "n4"].map(|n| format!("mcollective.node.{n}"))
+            );
+            assert!(seen[0].1.time < seen[4].1.time);
+        },
+    );
 }
 
 #[test]
 fn a_limit_asks_some_only() {
     let script = answering(9);
-    with_fleet(script.clone(), |_| (), async |client, fleet| {
-        let limit = Some(Limit { size: LimitSize::Percent(50), method: LimitMethod::First });
-        let (senders, stats) = ping(&client, RequestOptions { limit, ..short(names(&script)) }).await;
-        assert_eq!(senders, ["n0", "n1", "n2", "n3"]);
-        assert_eq!(stats.discovered, 4);
-        assert_eq!(fleet.seen().len(), 4);
-    });
+    with_fleet(
+        script.clone(),
+        |_| (),
+        async |client, fleet| {
+            let limit = Some(Limit { size: LimitSize::Percent(50), method: LimitMethod::First });
+            let (senders, stats) =
+                ping(&client, RequestOptions { limit, ..short(names(&script)) }).await;
+            assert_eq!(senders, ["n0", "n1", "n2", "n3"]);
+            assert_eq!(stats.discovered, 4);
+            assert_eq!(fleet.seen().len(), 4);
+        },
+    );
 }
 
 #[test]
 fn cancelling_keeps_what_has_arrived() {
-    let script: Script = [("n1".to_owned(), Does::Answer), ("n2".to_owned(), Does::StaySilent)].into();
-    with_fleet(script, |_| (), async |client, _| {
-        let agent = builtin::agent("rpcutil").unwrap();
-        let options = RequestOptions {
-            timeout: Some(Duration::from_secs(60)),
-            batch: Some(2),
-            ..RequestOptions::nodes(vec!["n1".into(), "n2".into(), "n3".into()])
-        };
-        let mut stream = client.request(agent, "ping", Map::new(), options).await.unwrap();
-        assert_eq!(stream.next().await.unwrap().sender, "n1");
-        assert_eq!(stream.progress(), (1, 3));
-        let started = Instant::now();
-        stream.cancel();
-        assert_eq!(stream.next().await, None);
-        let stats = stream.finish().await;
-        assert!(started.elapsed() < Duration::from_secs(5));
-        assert!(stats.cancelled);
-        assert_eq!((stats.responses, stats.no_responses), (1, vec!["n2".to_owned(), "n3".to_owned()]));
-    });
+    let script: Script =
+        [("n1".to_owned(), Does::Answer), ("n2".to_owned(), Does::StaySilent)].into();
+    with_fleet(
+        script,
+        |_| (),
+        async |client, _| {
+            let agent = builtin::agent("rpcutil").unwrap();
+            let options = RequestOptions {
+                timeout: Some(Duration::from_secs(60)),
+                batch: Some(2),
+                ..RequestOptions::nodes(vec!["n1".into(), "n2".into(), "n3".into()])
+            };
+            let mut stream = client.request(agent, "ping", Map::new(), options).await.unwrap();
+            assert_eq!(stream.next().await.unwrap().sender, "n1");
+            assert_eq!(stream.progress(), (1, 3));
+            let started = Instant::now();
+            stream.cancel();
+            assert_eq!(stream.next().await, None);
+            let stats = stream.finish().await;
+            assert!(started.elapsed() < Duration::from_secs(5));
+            assert!(stats.cancelled);
+            assert_eq!(
+                (stats.responses, stats.no_responses),
+                (1, vec!["n2".to_owned(), "n3".to_owned()])
+            );
+        },
+    );
 }
 
 #[test]
 fn services_answer_once_and_broadcasts_until_the_time_is_over() {
-    with_fleet(answering(3), |_| (), async |client, fleet| {
-        let (senders, stats) = ping(&client, RequestOptions::service()).await;
-        assert_eq!(senders.len(), 1);
-        assert_eq!((stats.discovered, stats.responses), (1, 1));
-        assert_eq!(fleet.seen()[0].0, "mcollective.broadcast.service.rpcutil");
+    with_fleet(
+        answering(3),
+        |_| (),
+        async |client, fleet| {
+            let (senders, stats) = ping(&client, RequestOptions::service()).await;
+            assert_eq!(senders.len(), 1);
+            assert_eq!((stats.discovered, stats.responses), (1, 1));
+            assert_eq!(fleet.seen()[0].0, "mcollective.broadcast.service.rpcutil");
 
-        let everybody = RequestOptions {
-            timeout: Some(Duration::from_millis(400)),
-            ..RequestOptions::broadcast(Filter::default())
-        };
-        let (senders, stats) = ping(&client, everybody.clone()).await;
-        assert_eq!(senders.len(), 3);
-        assert_eq!((stats.discovered, stats.responses, stats.is_complete()), (3, 3, true));
-        assert!(stats.request >= Duration::from_millis(400));
+            let everybody = RequestOptions {
+                timeout: Some(Duration::from_millis(400)),
+                ..RequestOptions::broadcast(Filter::default())
+            };
+            let (senders, stats) = ping(&client, everybody.clone()).await;
+            assert_eq!(senders.len(), 3);
+            assert_eq!((stats.discovered, stats.responses, stats.is_complete()), (3, 3, true));
+            assert!(stats.request >= Duration::from_millis(400));
 
-        let targets = Targets::Broadcast { expected: vec!["n0".into(), "n1".into(), "n2".into()] };
-        let known = RequestOptions { targets, timeout: Some(DEADLINE), ..everybody };
-        let (_, stats) = ping(&client, known).await;
-        assert!(stats.is_complete() && stats.request < Duration::from_secs(5));
-    });
+            let targets =
+                Targets::Broadcast { expected: vec!["n0".into(), "n1".into(), "n2".into()] };
+            let known = RequestOptions { targets, timeout: Some(DEADLINE), ..everybody };
+            let (_, stats) = ping(&client, known).await;
+            assert!(stats.is_complete() && stats.request < Duration::from_secs(5));
+        },
+    );
 }
 
 #[test]
@@ -419,63 +500,104 @@ fn federations_get_groups_of_targets() {
 
 #[test]
 fn replies_can_go_elsewhere() {
-    with_fleet(answering(2), |_| (), async |client, fleet| {
-        let mut elsewhere = fleet.nats.subscribe("my.own.subject", None).unwrap();
-        fleet.nats.flush(DEADLINE).await.unwrap();
-        let agent = builtin::agent("rpcutil").unwrap();
-        let options = RequestOptions::nodes(vec!["n0".into(), "n1".into()]);
-        let id = client.send(agent, "ping", Map::new(), options, "my.own.subject").await.unwrap();
-        for _ in 0..2 {
-            let message = elsewhere.next().await.unwrap();
-            let transport = Transport::decode(&message.payload).unwrap();
-            assert!(String::from_utf8_lossy(&transport.data).contains(&id));
-        }
-    });
+    with_fleet(
+        answering(2),
+        |_| (),
+        async |client, fleet| {
+            let mut elsewhere = fleet.nats.subscribe("my.own.subject", None).unwrap();
+            fleet.nats.flush(DEADLINE).await.unwrap();
+            let agent = builtin::agent("rpcutil").unwrap();
+            let options = RequestOptions::nodes(vec!["n0".into(), "n1".into()]);
+            let id =
+                client.send(agent, "ping", Map::new(), options, "my.own.subject").await.unwrap();
+            for _ in 0..2 {
+                let message = elsewhere.next().await.unwrap();
+                let transport = Transport::decode(&message.payload).unwrap();
+                assert!(String::from_utf8_lossy(&transport.data).contains(&id));
+            }
+        },
+    );
 }
 
 #[test]
 fn requests_that_cannot_be_made_say_why() {
-    with_fleet(answering(1), |options| options.require_filter = true, async |client, fleet| {
-        let agent = builtin::agent("rpcutil").unwrap();
-        let refused = async |action: &str, options: RequestOptions| {
-            client.request(agent, action, Map::new(), options).await.err().map(|err| err.to_string()).unwrap()
-        };
-        let nodes = || RequestOptions::nodes(vec!["n0".into()]);
-        assert_eq!(refused("pnig", nodes()).await, "unknown action rpcutil#pnig");
-        let other = RequestOptions { collective: Some("other".into()), ..nodes() };
-        assert_eq!(refused("ping", other).await, "'other' is not on the list of known collectives");
-        let bad = RequestOptions::nodes(vec!["n0 n1".into()]);
-        assert_eq!(refused("ping", bad).await, "\"n0 n1\" cannot be the name of a node");
-        assert_eq!(refused("ping", RequestOptions::nodes(Vec::new())).await, "did not discover any nodes");
-        let unfiltered = client.discover(&Discovery::broadcast(Filter::default())).await.unwrap_err();
-        assert_eq!(unfiltered.to_string(), "requests without filters have been disabled");
-        assert!(fleet.seen().is_empty());
-    });
+    with_fleet(
+        answering(1),
+        |options| options.require_filter = true,
+        async |client, fleet| {
+            let agent = builtin::agent("rpcutil").unwrap();
+            let refused = async |action: &str, options: RequestOptions| {
+                client
+                    .request(agent, action, Map::new(), options)
+                    .await
+                    .err()
+                    .map(|err| err.to_string())
+                    .unwrap()
+            };
+            let nodes = || RequestOptions::nodes(vec!["n0".into()]);
+            assert_eq!(refused("pnig", nodes()).await, "unknown action rpcutil#pnig");
+            let other = RequestOptions { collective: Some("other".into()), ..nodes() };
+            assert_eq!(
+                refused("ping", other).await,
+                "'other' is not on the list of known collectives"
+            );
+            let bad = RequestOptions::nodes(vec!["n0 n1".into()]);
+            assert_eq!(refused("ping", bad).await, "\"n0 n1\" cannot be the name of a node");
+            assert_eq!(
+                refused("ping", RequestOptions::nodes(Vec::new())).await,
+                "did not discover any nodes"
+            );
+            let unfiltered =
+                client.discover(&Discovery::broadcast(Filter::default())).await.unwrap_err();
+            assert_eq!(unfiltered.to_string(), "requests without filters have been disabled");
+            assert!(fleet.seen().is_empty());
+        },
+    );
 }
 
 #[test]
 fn fifteen_thousand_nodes_in_one_request() {
     let script = answering(15_000);
-    with_fleet(script.clone(), |_| (), async |client, _| {
-        let (senders, stats) = ping(&client, RequestOptions::nodes(names(&script))).await;
-        assert_eq!(senders.len(), 15_000);
-        assert_eq!((stats.ok, stats.no_responses.len(), stats.unexpected.len()), (15_000, 0, 0));
-        println!("15000 nodes: {:?} publishing, {:?} in all", stats.publish, stats.request);
-    });
+    with_fleet(
+        script.clone(),
+        |_| (),
+        async |client, _| {
+            let (senders, stats) = ping(&client, RequestOptions::nodes(names(&script))).await;
+            assert_eq!(senders.len(), 15_000);
+            assert_eq!(
+                (stats.ok, stats.no_responses.len(), stats.unexpected.len()),
+                (15_000, 0, 0)
+            );
+            println!("15000 nodes: {:?} publishing, {:?} in all", stats.publish, stats.request);
+        },
+    );
 }
 
 #[test]
 fn statistics_have_their_machine_form() {
-    with_fleet(answering(1), |_| (), async |client, _| {
-        let (_, stats) = ping(&client, RequestOptions::nodes(vec!["n0".into()])).await;
-        let form = stats.json();
-        let keys: Vec<&str> = form.as_object().unwrap().keys().map(String::as_str).collect();
-        let expected = [
-            "discover_time", "discovered", "failed", "no_responses", "ok", "publish_time", "request_time", "requestid",
-            "responses", "start_time_utc", "unexpected_responses",
-        ];
-        assert_eq!(keys, expected);
-        assert!(form["request_time"].as_u64().unwrap() > 0);
-        assert_eq!(form["no_responses"], Value::Array(Vec::new()));
-    });
+    with_fleet(
+        answering(1),
+        |_| (),
+        async |client, _| {
+            let (_, stats) = ping(&client, RequestOptions::nodes(vec!["n0".into()])).await;
+            let form = stats.json();
+            let keys: Vec<&str> = form.as_object().unwrap().keys().map(String::as_str).collect();
+            let expected = [
+                "discover_time",
+                "discovered",
+                "failed",
+                "no_responses",
+                "ok",
+                "publish_time",
+                "request_time",
+                "requestid",
+                "responses",
+                "start_time_utc",
+                "unexpected_responses",
+            ];
+            assert_eq!(keys, expected);
+            assert!(form["request_time"].as_u64().unwrap() > 0);
+            assert_eq!(form["no_responses"], Value::Array(Vec::new()));
+        },
+    );
 }

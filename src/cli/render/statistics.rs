@@ -86,6 +86,7 @@ pub(crate) mod tests {
             agent: "rpcutil".into(),
             action: "ping".into(),
             cancelled: false,
+            failure: None,
             discovered: 3,
             responses: 2,
             ok: 2,

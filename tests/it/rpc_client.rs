@@ -1,5 +1,7 @@
 //! The client library over a stock nats-server, against a scripted fleet: what arrives decides what it reports.
 
+#![allow(clippy::unwrap_used)] // helpers of tests end at the first thing that is wrong
+
 use std::collections::BTreeMap;
 use std::net::TcpStream;
 use std::path::Path;

@@ -4,7 +4,10 @@ use std::sync::OnceLock;
 
 use super::Agent;
 
-const DOCUMENTS: &[(&str, &str)] = &[("rpcutil", include_str!("agents/rpcutil.json"))];
+const DOCUMENTS: &[(&str, &str)] = &[
+    ("choria_util", include_str!("agents/choria_util.json")),
+    ("rpcutil", include_str!("agents/rpcutil.json")),
+];
 
 /// The description of a built-in agent.
 pub fn agent(name: &str) -> Option<&'static Agent> {

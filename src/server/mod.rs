@@ -1,10 +1,32 @@
 //! The process on a managed node: hosts agents and answers requests.
+//!
+//! [`run`] connects and subscribes; each message then goes through [`pipeline`], and if it may, to
+//! an action of an [`agent`]. A server never exits, grows without bound or falls silent because of
+//! what one peer sends.
 
+mod action;
+pub mod agent;
+pub mod agents;
 pub mod classes;
 pub mod counters;
 pub mod facts;
+pub mod gate;
+mod lifecycle;
+pub mod link;
+pub mod node;
+pub mod pipeline;
+pub mod registry;
+mod run;
+pub mod settings;
 mod stamp;
+mod status;
+mod throttle;
 pub mod workers;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use run::{Error, run};
+pub use settings::{Authorization, ConfigItems, Settings, StatusFile};

@@ -1,0 +1,115 @@
+//! The status file: what monitoring reads without asking the network (server notes 14.1).
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde::Serialize;
+use smol::Timer;
+
+use super::counters::Snapshot;
+use super::node::Node;
+use super::settings::StatusFile;
+use super::workers::Workers;
+use crate::util::time;
+
+/// What stands for a time that is not known.
+const NO_TIME: &str = "0001-01-01T00:00:00Z";
+
+/// The content of the file; the order of the fields is that of the file.
+#[derive(Debug, Serialize)]
+struct Status {
+    identity: String,
+    uptime: u64,
+    connected_server: String,
+    last_message: i64,
+    provisioning_mode: bool,
+    stats: Snapshot,
+    certificate_expires: String,
+    token_expires: String,
+}
+
+/// Writes the file now, then at every interval, for ever.
+pub async fn write_regularly(
+    node: Arc<Node>,
+    file: StatusFile,
+    certificate_expires: Option<SystemTime>,
+    workers: Workers,
+) {
+    if file.interval.is_zero() {
+        log::debug!("server: no status file, its interval is 0");
+        return;
+    }
+    loop {
+        write_once(&node, &file, certificate_expires, &workers).await;
+        Timer::after(file.interval).await;
+    }
+}
+
+/// Writes the file once; what goes wrong is logged.
+pub async fn write_once(
+    node: &Node,
+    file: &StatusFile,
+    certificate_expires: Option<SystemTime>,
+    workers: &Workers,
+) {
+    let text = content(node, certificate_expires, SystemTime::now());
+    let path = file.path.clone();
+    let written = workers.run(move || write_atomically(&path, &text)).await;
+    if let Ok(Err(error)) = written {
+        log::error!("server: status not written file={} err={error}", file.path.display());
+    }
+}
+
+fn content(node: &Node, certificate_expires: Option<SystemTime>, now: SystemTime) -> Vec<u8> {
+    let status = Status {
+        identity: node.identity.clone(),
+        uptime: node.uptime_secs(now),
+        connected_server: node.link.connected_url().unwrap_or_default(),
+        last_message: node.counters.last_message(),
+        provisioning_mode: false,
+        stats: node.counters.snapshot(),
+        certificate_expires: certificate_expires.map_or(NO_TIME.to_owned(), time::rfc3339),
+        token_expires: NO_TIME.to_owned(),
+    };
+    // A struct of texts and numbers always has a JSON form.
+    serde_json::to_vec(&status).unwrap_or_default()
+}
+
+/// Replaces the file in one step: a reader sees the old or the new content, never a part.
+fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
+    let Some(name) = path.file_name() else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it has no file name"));
+    };
+    let temporary =
+        path.with_file_name(format!(".{}.{:016x}", name.to_string_lossy(), fastrand::u64(..)));
+    let written = create(&temporary)
+        .and_then(|mut file| file.write_all(content))
+        .and_then(|()| std::fs::rename(&temporary, path));
+    if written.is_err() {
+        // The first error is the one to report; this file may not even exist.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    // Never an existing file: in a shared folder it could be a link to somebody else's.
+    let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    make_readable(&file)?;
+    Ok(file)
+}
+
+/// Monitoring runs as another user, whatever the umask says.
+#[cfg(unix)]
+fn make_readable(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn make_readable(_file: &File) -> io::Result<()> {
+    Ok(())
+}

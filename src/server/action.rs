@@ -44,7 +44,7 @@ pub async fn answer(
         Err(failure) => return Some(failed(&action, failure)),
     };
     let name = &agent.metadata().name;
-    log::info!(
+    log::debug!(
         "server: handling request={} agent={name} action={action} caller={}",
         request.id,
         request.caller

@@ -66,3 +66,38 @@ impl Lifecycle {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::testing::{self, Recorder};
+
+    #[test]
+    fn each_event_has_its_own_id_and_is_counted() {
+        let link = Arc::new(Recorder::default());
+        let node = Arc::new(testing::node(link.clone()));
+        let lifecycle = Lifecycle { node: node.clone(), component: "server", legacy_format: false };
+        let bare = Lifecycle { legacy_format: true, ..lifecycle.clone() };
+        smol::block_on(async {
+            lifecycle.publish(Kind::Startup).await;
+            lifecycle.publish(Kind::Alive).await;
+            bare.publish(Kind::Shutdown).await;
+        });
+        let sent = std::mem::take(&mut *link.published.lock().unwrap());
+        let subjects: Vec<_> = sent.iter().map(|(subject, _)| subject.as_str()).collect();
+        assert_eq!(
+            subjects,
+            [
+                "choria.lifecycle.event.startup.server",
+                "choria.lifecycle.event.alive.server",
+                "choria.lifecycle.event.shutdown.server",
+            ]
+        );
+        let events: Vec<_> = sent.iter().map(|(_, text)| Event::decode(text).unwrap()).collect();
+        assert_ne!(events[0].id, events[1].id);
+        assert_eq!((events[0].version.as_str(), events[0].identity.as_str()), (VERSION, "node1.example.net"));
+        assert!(sent[0].1.starts_with(br#"{"specversion":"1.0""#));
+        assert!(sent[2].1.starts_with(br#"{"protocol":"io.choria.lifecycle.v1.shutdown""#));
+        assert_eq!(node.counters.events.value(), 3);
+    }
+}

@@ -25,8 +25,6 @@ pub mod workers;
 
 #[cfg(test)]
 mod testing;
-#[cfg(test)]
-mod tests;
 
 pub use run::{Error, run};
 pub use settings::{Authorization, ConfigItems, Settings, StatusFile};

@@ -169,6 +169,8 @@ impl Running {
         executor: Arc<Executor<'static>>,
     ) -> Result<Running, Error> {
         let events = client.events();
+        let url = client.connected_url().unwrap_or_default();
+        log::info!("server: connected identity={} url={url}", settings.identity);
         let node = Arc::new(Node::new(settings, &agents, Arc::new(client.clone())));
         let pipeline = Pipeline::new(Parts {
             node: node.clone(),
@@ -289,7 +291,6 @@ async fn serve(mut subscription: Subscription, pipeline: Arc<Pipeline>) {
 /// Logs what happened to the connection; a reason when it is over for good.
 fn report(identity: &str, event: &Event, throttle: &Throttle) -> Option<String> {
     match event {
-        Event::Connected { url } => log::info!("server: connected identity={identity} url={url}"),
         Event::Reconnected { url } => {
             log::info!("server: reconnected identity={identity} url={url}");
         }

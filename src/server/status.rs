@@ -113,3 +113,63 @@ fn make_readable(file: &File) -> io::Result<()> {
 fn make_readable(_file: &File) -> io::Result<()> {
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::server::testing::{self, Recorder, TempDir};
+
+    fn file(path: &Path) -> StatusFile {
+        StatusFile { path: path.to_owned(), interval: Duration::from_secs(30) }
+    }
+
+    #[test]
+    fn the_content_is_that_of_the_reference() {
+        let node = testing::node(Arc::new(Recorder::default()));
+        node.counters.total.increment();
+        node.counters.ttl_expired.increment();
+        node.counters.message_seen(time::from_unix(1_700_000_007));
+        let now = node.started + Duration::from_secs(10);
+        let expires = Some(time::from_unix(2_740_755_455));
+        assert_eq!(
+            String::from_utf8(content(&node, expires, now)).unwrap(),
+            concat!(
+                r#"{"identity":"node1.example.net","uptime":10,"connected_server":"nats://localhost:4222","#,
+                r#""last_message":1700000007,"provisioning_mode":false,"#,
+                r#""stats":{"total":1,"valid":0,"invalid":0,"passed":0,"filtered":0,"replies":0,"ttlexpired":1,"events":0},"#,
+                r#""certificate_expires":"2056-11-06T14:30:55Z","token_expires":"0001-01-01T00:00:00Z"}"#
+            )
+        );
+        let text = String::from_utf8(content(&node, None, now)).unwrap();
+        assert!(text.contains(r#""certificate_expires":"0001-01-01T00:00:00Z""#), "{text}");
+    }
+
+    #[test]
+    fn the_file_is_replaced_in_one_step_and_readable_by_all() {
+        let dir = TempDir::new();
+        let path = dir.path().join("status.json");
+        std::fs::write(&path, "old").unwrap();
+        let node = testing::node(Arc::new(Recorder::default()));
+        let before = std::fs::File::open(&path).unwrap();
+        smol::block_on(write_once(&node, &file(&path), None, &testing::workers()));
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.ends_with('}'), "{text}");
+        assert_eq!(io::read_to_string(before).unwrap(), "old");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "a temporary file is left");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_costs_nothing_else() {
+        let node = testing::node(Arc::new(Recorder::default()));
+        let path = Path::new("/nonexistent/choria/status.json");
+        smol::block_on(write_once(&node, &file(path), None, &testing::workers()));
+        assert!(write_atomically(Path::new("/"), b"x").is_err());
+    }
+}

@@ -157,7 +157,11 @@ fn what_is_not_proven_is_dropped() {
         change(&mut changed);
         Transport { data: changed.encode().unwrap(), ..good.clone() }.encode()
     };
-    silent("no secure request", Transport { data: b"{}".to_vec(), ..good.clone() }.encode(), INVALID);
+    silent(
+        "no secure request",
+        Transport { data: b"{}".to_vec(), ..good.clone() }.encode(),
+        INVALID,
+    );
     silent("changed message", with(&|s| s.message = s.message.replace("ping", "pong")), INVALID);
     silent("no base64", with(&|s| s.signature = "?".to_owned()), INVALID);
     silent("unsigned", with(&|s| s.signature = "insecure".to_owned()), INVALID);

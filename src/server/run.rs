@@ -1,5 +1,6 @@
 //! The life of a server: connect, subscribe, answer until told to stop.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,7 +16,7 @@ use super::registry::{Registry, Unfit};
 use super::settings::Settings;
 use super::status;
 use super::throttle::Throttle;
-use crate::nats::client::{self, Client, Event, Subscription};
+use crate::nats::client::{self, Client, Event, Operation, Subscription};
 use crate::nats::subject as nats_subject;
 use crate::protocol::event::Kind;
 use crate::protocol::subject;
@@ -251,7 +252,8 @@ fn subscribe(
     client: &Client,
 ) -> Result<Vec<Subscription>, Error> {
     let mut subscriptions = Vec::new();
-    for collective in &settings.collectives {
+    // A collective named twice would bring every request twice.
+    for collective in settings.collectives.iter().collect::<BTreeSet<_>>() {
         for metadata in agents.metadata() {
             let name = &metadata.name;
             let (subject, queue) = if metadata.service {
@@ -297,6 +299,11 @@ fn report(identity: &str, event: &Event, throttle: &Throttle) -> Option<String> 
         Event::Disconnected { reason } => {
             log::warn!("server: disconnected identity={identity} err={reason}");
         }
+        Event::PermissionViolation { operation: Operation::Subscribe, subject, text } => {
+            log::error!(
+                "server: the broker refused a subscription identity={identity} subject={subject} err={text}"
+            );
+        }
         Event::PermissionViolation { operation, subject, text } => throttle.warn(format_args!(
             "server: the broker refused identity={identity} operation={operation:?} subject={subject} err={text}"
         )),
@@ -311,3 +318,6 @@ fn report(identity: &str, event: &Event, throttle: &Throttle) -> Option<String> 
     }
     None
 }
+
+#[cfg(test)]
+mod tests;

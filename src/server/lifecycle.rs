@@ -95,7 +95,10 @@ mod tests {
         );
         let events: Vec<_> = sent.iter().map(|(_, text)| Event::decode(text).unwrap()).collect();
         assert_ne!(events[0].id, events[1].id);
-        assert_eq!((events[0].version.as_str(), events[0].identity.as_str()), (VERSION, "node1.example.net"));
+        assert_eq!(
+            (events[0].version.as_str(), events[0].identity.as_str()),
+            (VERSION, "node1.example.net")
+        );
         assert!(sent[0].1.starts_with(br#"{"specversion":"1.0""#));
         assert!(sent[2].1.starts_with(br#"{"protocol":"io.choria.lifecycle.v1.shutdown""#));
         assert_eq!(node.counters.events.value(), 3);

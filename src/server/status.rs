@@ -139,7 +139,7 @@ mod tests {
                 r#"{"identity":"node1.example.net","uptime":10,"connected_server":"nats://localhost:4222","#,
                 r#""last_message":1700000007,"provisioning_mode":false,"#,
                 r#""stats":{"total":1,"valid":0,"invalid":0,"passed":0,"filtered":0,"replies":0,"ttlexpired":1,"events":0},"#,
-                r#""certificate_expires":"2056-11-06T14:30:55Z","token_expires":"0001-01-01T00:00:00Z"}"#
+                r#""certificate_expires":"2056-11-06T16:57:35Z","token_expires":"0001-01-01T00:00:00Z"}"#
             )
         );
         let text = String::from_utf8(content(&node, None, now)).unwrap();

@@ -21,6 +21,11 @@ enum Seen {
     Publish(String, Vec<u8>),
 }
 
+/// On a port the system chooses.
+fn listener() -> TcpListener {
+    crate::sys::listen("127.0.0.1:0".parse().unwrap(), 8).unwrap()
+}
+
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A broker for one connection: greets, answers pings, tells what it sees.
@@ -32,7 +37,7 @@ struct FakeBroker {
 
 impl FakeBroker {
     fn start() -> FakeBroker {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = listener();
         let port = listener.local_addr().unwrap().port();
         let (tell, seen) = flume::unbounded();
         let (hand_over, socket) = flume::unbounded();
@@ -66,7 +71,9 @@ fn converse(mut stream: TcpStream, tell: &flume::Sender<Seen>) {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
             ["PING"] => stream.write_all(b"PONG\r\n").unwrap(),
-            ["SUB", subject, .., _sid] => tell.send(Seen::Subscribe((*subject).to_owned())).unwrap(),
+            ["SUB", subject, .., _sid] => {
+                tell.send(Seen::Subscribe((*subject).to_owned())).unwrap()
+            }
             ["UNSUB", ..] => tell.send(Seen::Unsubscribe).unwrap(),
             ["PUB", subject, .., length] => {
                 let mut payload = vec![0; length.parse::<usize>().unwrap() + 2];
@@ -136,10 +143,14 @@ fn a_server_subscribes_answers_and_says_goodbye() {
     assert_eq!(
         subjects,
         [
-            "one.broadcast.agent.choria_util", "one.broadcast.agent.discovery",
-            "one.broadcast.agent.rpcutil", "one.node.node1.example.net",
-            "two.broadcast.agent.choria_util", "two.broadcast.agent.discovery",
-            "two.broadcast.agent.rpcutil", "two.node.node1.example.net",
+            "one.broadcast.agent.choria_util",
+            "one.broadcast.agent.discovery",
+            "one.broadcast.agent.rpcutil",
+            "one.node.node1.example.net",
+            "two.broadcast.agent.choria_util",
+            "two.broadcast.agent.discovery",
+            "two.broadcast.agent.rpcutil",
+            "two.node.node1.example.net",
         ]
     );
     assert_eq!(startup.0, "choria.lifecycle.event.startup.server");
@@ -182,16 +193,13 @@ fn what_cannot_work_is_refused_before_connecting() {
         |s| s.collectives.push("x.*".to_owned()),
         "cannot start: collective \"x.*\" cannot be part of a subject",
     );
-    check(
-        |s| s.service_host = true,
-        "cannot start as service host: there are no service agents",
-    );
+    check(|s| s.service_host = true, "cannot start as service host: there are no service agents");
 }
 
 #[test]
 fn a_server_that_finds_no_broker_can_be_stopped() {
     // A port that nobody listens on: bound, then released.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = listener().local_addr().unwrap().port();
     let (shutdown, thread) = start(port, |_| {});
     std::thread::sleep(Duration::from_millis(50));
     shutdown.trigger();

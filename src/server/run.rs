@@ -15,7 +15,6 @@ use super::pipeline::{Parts, Pipeline};
 use super::registry::{Registry, Unfit};
 use super::settings::Settings;
 use super::status;
-use super::throttle::Throttle;
 use crate::nats::client::{self, Client, Event, Operation, Subscription};
 use crate::nats::subject as nats_subject;
 use crate::protocol::event::Kind;
@@ -170,8 +169,6 @@ impl Running {
         executor: Arc<Executor<'static>>,
     ) -> Result<Running, Error> {
         let events = client.events();
-        let url = client.connected_url().unwrap_or_default();
-        log::info!("server: connected identity={} url={url}", settings.identity);
         let node = Arc::new(Node::new(settings, &agents, Arc::new(client.clone())));
         let pipeline = Pipeline::new(Parts {
             node: node.clone(),
@@ -199,12 +196,11 @@ impl Running {
         Ok(Running { client, events, lifecycle, lanes, background })
     }
 
-    /// Waits for the end, logging what happens to the connection meanwhile.
+    /// Waits for the end.
     async fn until_end(&self, shutdown: &Shutdown) -> Result<(), Error> {
-        let throttle = Throttle::default();
         let watching = async {
             while let Ok(event) = self.events.recv_async().await {
-                if let Some(reason) = report(&self.lifecycle.node.identity, &event, &throttle) {
+                if let Some(reason) = report(&self.lifecycle.node.identity, event) {
                     return Err(Error::Closed(reason));
                 }
             }
@@ -290,31 +286,17 @@ async fn serve(mut subscription: Subscription, pipeline: Arc<Pipeline>) {
     }
 }
 
-/// Logs what happened to the connection; a reason when it is over for good.
-fn report(identity: &str, event: &Event, throttle: &Throttle) -> Option<String> {
+/// Logs what leaves the server deaf; the client logs the rest. A reason when it is over for good.
+fn report(identity: &str, event: Event) -> Option<String> {
     match event {
-        Event::Reconnected { url } => {
-            log::info!("server: reconnected identity={identity} url={url}");
-        }
-        Event::Disconnected { reason } => {
-            log::warn!("server: disconnected identity={identity} err={reason}");
-        }
         Event::PermissionViolation { operation: Operation::Subscribe, subject, text } => {
-            log::error!(
-                "server: the broker refused a subscription identity={identity} subject={subject} err={text}"
-            );
+            log::error!("server: hears nothing on {subject} identity={identity} err={text}");
         }
-        Event::PermissionViolation { operation, subject, text } => throttle.warn(format_args!(
-            "server: the broker refused identity={identity} operation={operation:?} subject={subject} err={text}"
-        )),
-        Event::SlowConsumer { subject } => throttle.warn(format_args!(
-            "server: requests are being dropped identity={identity} subject={subject} err=too many arrive"
-        )),
         Event::SubscriptionLimit { text } => {
-            log::error!("server: the broker refused a subscription identity={identity} err={text}");
+            log::error!("server: hears nothing on some subjects identity={identity} err={text}");
         }
-        Event::LameDuck => log::info!("server: the broker is about to stop identity={identity}"),
-        Event::Closed { reason } => return Some(reason.clone()),
+        Event::Closed { reason } => return Some(reason),
+        _ => {}
     }
     None
 }

@@ -23,7 +23,9 @@ enum Seen {
 
 /// On a port the system chooses.
 fn listener() -> TcpListener {
-    crate::sys::listen("127.0.0.1:0".parse().unwrap(), 8).unwrap()
+    let listener = crate::sys::listen("127.0.0.1:0".parse().unwrap(), 8).unwrap();
+    listener.set_nonblocking(false).unwrap();
+    listener
 }
 
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -15,6 +15,8 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 use smol::io::{AsyncRead, AsyncWrite};
 
+/// Ciphertext taken from the socket in one read.
+const READ_BYTES: usize = 32 * 1024;
 /// Most bytes rustls may hold for us in each direction: bounds what a slow peer costs.
 const BUFFER_BYTES_MAX: usize = 256 * 1024;
 
@@ -61,6 +63,18 @@ pub struct TlsStream {
 struct Shared {
     socket: Async<TcpStream>,
     tls: Mutex<ClientConnection>,
+    /// Ciphertext for `tls`: only the reader uses it. It is locked before `tls`.
+    inbound: Mutex<Inbound>,
+}
+
+/// Ciphertext that was read and not yet given to rustls, which takes a few kilobytes at a time.
+#[derive(Default)]
+struct Inbound {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// The socket has nothing more, ever.
+    is_ended: bool,
 }
 
 impl fmt::Debug for TlsStream {
@@ -90,7 +104,8 @@ impl TlsStream {
         let mut tls = ClientConnection::new(config, server).map_err(TlsError::Handshake)?;
         tls.set_buffer_limit(Some(BUFFER_BYTES_MAX));
         handshake(&mut tls, &socket).await?;
-        Ok(Self { shared: Arc::new(Shared { socket, tls: Mutex::new(tls) }) })
+        let shared = Shared { socket, tls: Mutex::new(tls), inbound: Mutex::default() };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Splits into halves that two tasks may use at the same time.
@@ -151,6 +166,27 @@ fn process_or_alert(tls: &mut ClientConnection, socket: &Async<TcpStream>) -> Re
     }
 }
 
+impl Inbound {
+    /// Gives rustls some of the ciphertext, or the end; `false` when there is neither.
+    fn feed(&mut self, tls: &mut ClientConnection) -> io::Result<bool> {
+        let mut unread = self.bytes.get(self.start..self.end).unwrap_or_default();
+        if unread.is_empty() && !self.is_ended {
+            return Ok(false);
+        }
+        self.start += tls.read_tls(&mut unread)?;
+        Ok(true)
+    }
+
+    /// Reads from the socket. Everything read before has been fed.
+    fn fill(&mut self, socket: &mut impl Read) -> io::Result<()> {
+        self.bytes.resize(READ_BYTES, 0);
+        let count = socket.read(&mut self.bytes)?;
+        (self.start, self.end) = (0, count);
+        self.is_ended = count == 0;
+        Ok(())
+    }
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, ClientConnection> {
         self.tls.lock().unwrap_or_else(PoisonError::into_inner)
@@ -173,25 +209,32 @@ impl Shared {
 
     /// One attempt to hand out plaintext; `None` when the socket has nothing more right now.
     /// A connection that ends without `close_notify` is an error (`UnexpectedEof`), not an end of data.
-    fn pull(&self, tls: &mut ClientConnection, buf: &mut [u8]) -> io::Result<Option<usize>> {
+    fn pull(&self, inbound: &mut Inbound, buf: &mut [u8]) -> io::Result<Option<usize>> {
         loop {
-            match tls.reader().read(buf) {
-                Ok(count) => return Ok(Some(count)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
+            {
+                let mut tls = self.lock();
+                match tls.reader().read(buf) {
+                    Ok(count) => return Ok(Some(count)),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(error),
+                }
+                if inbound.feed(&mut tls)? {
+                    let outcome = tls.process_new_packets();
+                    // Alerts and key updates; what the socket refuses now goes out with the next write.
+                    let _ = self.push(&mut tls);
+                    outcome.map_err(|error| {
+                        let text = format!("TLS: {}", describe(&error));
+                        io::Error::new(io::ErrorKind::InvalidData, text)
+                    })?;
+                    continue;
+                }
             }
-            match tls.read_tls(&mut self.socket.get_ref()) {
-                Ok(_) => {}
+            match inbound.fill(&mut self.socket.get_ref()) {
+                Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
-            let outcome = tls.process_new_packets();
-            // Alerts and key updates; what the socket refuses now goes out with the next write.
-            let _ = self.push(tls);
-            outcome.map_err(|error| {
-                io::Error::new(io::ErrorKind::InvalidData, format!("TLS: {}", describe(&error)))
-            })?;
         }
     }
 
@@ -199,8 +242,9 @@ impl Shared {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
+        let mut inbound = self.inbound.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if let Some(count) = self.pull(&mut self.lock(), buf)? {
+            if let Some(count) = self.pull(&mut inbound, buf)? {
                 return Poll::Ready(Ok(count));
             }
             ready!(self.socket.poll_readable(cx))?;
@@ -280,3 +324,6 @@ read_half!(TlsStream, shared);
 read_half!(TlsReader, 0.shared);
 write_half!(TlsStream, shared);
 write_half!(TlsWriter, 0.shared);
+
+#[cfg(test)]
+mod tests;

@@ -5,14 +5,17 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_io::Timer;
+use choria::crypto::issue::{Authority, Issued, KeyKind, LeafRequest};
 use choria::nats::client::{Client, ErrorKind, Event, Initial, Operation, Options, Subscription};
 use choria::nats::codec::headers::Headers;
 use choria::net::servers::{Server, ServerList};
 use choria::util::secret::Secret;
 use rustix::process::{Pid, Signal, kill_process};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use smol::future::FutureExt as _;
 
 const NATS_SERVER: &str = "/usr/sbin/nats-server";
@@ -389,4 +392,173 @@ fn thousands_of_subscriptions_survive_a_burst_within_bounds() {
         }
         client.close().await;
     });
+}
+
+/// An authority with a certificate for a broker and one for a client.
+struct Pki {
+    authority: Authority,
+    broker: Issued,
+    client: Issued,
+}
+
+impl Pki {
+    fn new() -> Self {
+        let now = SystemTime::now();
+        let authority = Authority::new_p256("Test CA", now).expect("authority");
+        let issue = |name: &str| {
+            let request = LeafRequest {
+                key: KeyKind::P256,
+                ip_addresses: vec!["127.0.0.1".parse().expect("ip")],
+                ..LeafRequest::new(name, now, Duration::from_secs(3600))
+            };
+            authority.issue(&request).expect("issued")
+        };
+        let (broker, client) = (issue("broker.example"), issue("client.example"));
+        Self { authority, broker, client }
+    }
+
+    /// Writes the broker's files and gives nats-server's configuration for them.
+    fn nats_config(&self, test: &str) -> String {
+        let folder =
+            std::env::temp_dir().join(format!("choria-nats-pki-{test}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("folder is made");
+        let write = |name: &str, text: &str| {
+            let path = folder.join(name);
+            std::fs::write(&path, text).expect("written");
+            path.display().to_string()
+        };
+        format!(
+            "tls {{ cert_file: {:?}, key_file: {:?}, ca_file: {:?}, verify: true }}",
+            write("cert.pem", &self.broker.certificate_pem),
+            write("key.pem", &self.broker.key_pem),
+            write("ca.pem", self.authority.ca_pem()),
+        )
+    }
+
+    fn roots(&self) -> rustls::RootCertStore {
+        let mut roots = rustls::RootCertStore::empty();
+        let pem = self.authority.ca_pem().as_bytes();
+        roots.add(CertificateDer::from_pem_slice(pem).expect("PEM")).expect("a CA");
+        roots
+    }
+
+    fn client_tls(&self, with_certificate: bool) -> Arc<rustls::ClientConfig> {
+        let builder = rustls::ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(self.roots());
+        Arc::new(if with_certificate {
+            let (certificate, key) = pair(&self.client);
+            builder.with_client_auth_cert(certificate, key).expect("pair")
+        } else {
+            builder.with_no_client_auth()
+        })
+    }
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+fn pair(issued: &Issued) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+    let certificate = CertificateDer::from_pem_slice(issued.certificate_pem.as_bytes());
+    let key = PrivateKeyDer::from_pem_slice(issued.key_pem.as_bytes());
+    (vec![certificate.expect("PEM")], key.expect("PEM"))
+}
+
+#[test]
+fn mutual_tls_carries_a_load_and_refusals_are_named() {
+    const MESSAGES: u32 = 100_000;
+    let pki = Pki::new();
+    let Some(server) = NatsServer::start("tls", &pki.nats_config("tls")) else { return };
+    with_executor(async |executor| {
+        let with = |tls| Options { tls, ..options(&server.server(), &executor) };
+        let client = Client::connect(with(Some(pki.client_tls(true)))).await.expect("connects");
+        let mut load = client.subscribe_with("load", None, 200_000).expect("valid");
+        let started = Instant::now();
+        let sender = client.clone();
+        let task = executor.spawn(async move {
+            for number in 0..MESSAGES {
+                sender.publish("load", &number.to_be_bytes()).await.expect("sent");
+            }
+        });
+        for number in 0..MESSAGES {
+            assert_eq!(payload(&mut load).await, number.to_be_bytes());
+        }
+        task.await;
+        println!("load over TLS: {MESSAGES} messages sent and received in {:?}", started.elapsed());
+        client.publish("load", &vec![b'x'; 900_000]).await.expect("sent");
+        assert_eq!(payload(&mut load).await.len(), 900_000);
+        client.close().await;
+
+        let check = async |tls, kind, text: &str| {
+            let started = Instant::now();
+            let error = Client::connect(with(tls)).await.expect_err("refused");
+            assert_eq!(error.kind(), kind, "{error}");
+            let expected = format!("cannot connect to {}: {text}", server.server());
+            assert!(error.to_string().starts_with(&expected), "{error}");
+            assert!(started.elapsed() < Duration::from_secs(3));
+        };
+        let text = "the broker demands TLS, which is disabled here";
+        check(None, ErrorKind::TlsRequired, text).await;
+        let text = "TLS handshake: certificate refused: ";
+        check(Some(Pki::new().client_tls(true)), ErrorKind::Tls, text).await;
+        check(Some(pki.client_tls(false)), ErrorKind::Tls, "TLS: the peer refused").await;
+    });
+}
+
+#[test]
+fn our_broker_serves_our_client_over_tls() {
+    const MESSAGES: u32 = 100_000;
+    let pki = Pki::new();
+    let (certificate, key) = pair(&pki.broker);
+    let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+        Arc::new(pki.roots()),
+        provider(),
+    );
+    let tls = rustls::ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_client_cert_verifier(verifier.allow_unauthenticated().build().expect("verifier"))
+        .with_single_cert(certificate, key)
+        .expect("pair");
+    let settings = choria::broker::Settings {
+        listen: "127.0.0.1:0".parse().expect("address"),
+        threads: 2,
+        tls: Some(Arc::new(tls)),
+        ..Default::default()
+    };
+    let broker = choria::broker::Broker::start(settings).expect("starts");
+    let server = Server::nats("127.0.0.1", broker.local_addr().port());
+    with_executor(async |executor| {
+        let with = |with_certificate| Options {
+            tls: Some(pki.client_tls(with_certificate)),
+            ..options(&server, &executor)
+        };
+        let error = Client::connect(with(false)).await.expect_err("no certificate, no token");
+        assert_eq!(error.kind(), ErrorKind::Authorization);
+        let client = Client::connect(with(true)).await.expect("connects");
+        let error = client.request("nobody", b"", LIMIT).await.expect_err("nobody listens");
+        assert_eq!(error.kind(), ErrorKind::NoResponders);
+        let mut load = client.subscribe_with("load.*", None, 200_000).expect("valid");
+        let started = Instant::now();
+        let sender = client.clone();
+        let task = executor.spawn(async move {
+            for number in 0..MESSAGES {
+                sender.publish("load.a", &number.to_be_bytes()).await.expect("sent");
+            }
+        });
+        for number in 0..MESSAGES {
+            assert_eq!(payload(&mut load).await, number.to_be_bytes());
+        }
+        task.await;
+        println!("our broker, TLS: {MESSAGES} messages in {:?}", started.elapsed());
+        let mut headers = Headers::new();
+        headers.append("K", "v");
+        client.publish_with("load.b", Some("r"), Some(&headers), b"h").await.expect("sent");
+        let message = within("a message", load.next()).await.expect("delivered");
+        assert_eq!(message.headers.expect("headers").first("K"), Some("v"));
+        client.drain(LIMIT).await.expect("drained");
+    });
+    broker.shutdown(Duration::from_secs(1));
 }

@@ -56,6 +56,48 @@ fn tls_demanded_by_the_broker_but_disabled_here_is_final_at_once() {
     assert!(started.elapsed() < Duration::from_secs(2));
 }
 
+/// A configuration that trusts nobody: enough to want TLS.
+fn some_tls() -> Arc<rustls::ClientConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions");
+    let roots = rustls::RootCertStore::empty();
+    Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Connects with TLS to a broker that says `greeting` and checks that nothing is sent in clear.
+fn check_never_in_clear(greeting: &'static str, kind: ErrorKind) {
+    let script = Script::new();
+    let server = script.server();
+    let broker = script.play(move |script| {
+        let mut peer = script.accept();
+        peer.send(greeting);
+        assert_eq!(peer.line(), "");
+    });
+    with_executor(async |executor| {
+        let options = Options {
+            tls: Some(some_tls()),
+            password: Some(crate::util::secret::Secret::new("secret".into())),
+            // One attempt only.
+            initial_delays: &[60_000],
+            ..options(vec![server], &executor)
+        };
+        let error = Client::connect(options).await.expect_err("refused");
+        assert_eq!(error.kind(), kind, "{error}");
+    });
+    broker.join().expect("script");
+}
+
+#[test]
+fn tls_is_never_given_up_silently() {
+    check_never_in_clear(INFO, ErrorKind::TlsNotOffered);
+    let injected = "INFO {\"tls_required\":true}\r\nPING\r\n";
+    check_never_in_clear(injected, ErrorKind::Protocol);
+    let split = "INFO {\"tls_required\":true}\r\nPI";
+    check_never_in_clear(split, ErrorKind::Protocol);
+}
+
 #[test]
 fn a_broker_that_never_sends_info_is_given_up() {
     check_refused(

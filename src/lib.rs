@@ -2,6 +2,7 @@
 //!
 //! Start reading at `ARCHITECTURE.md`; the layer each module lives in is checked by `tests/it/layering.rs`.
 
+pub mod api;
 pub mod broker;
 pub mod cli;
 pub mod config;
@@ -16,3 +17,5 @@ pub mod security;
 pub mod server;
 pub mod sys;
 pub mod util;
+
+pub use api::Choria;

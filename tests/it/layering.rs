@@ -23,6 +23,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("rpc", 7),
     ("server", 9),
     ("cli", 10),
+    ("api", 11),
 ];
 
 #[test]

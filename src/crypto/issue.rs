@@ -176,7 +176,18 @@ impl Authority {
     /// # Errors
     /// When the key cannot be made.
     pub fn issue(&self, request: &LeafRequest) -> Result<Issued, Error> {
-        let key = Key::generate(request.key)?;
+        self.certify(request, Key::generate(request.key)?)
+    }
+
+    /// Issues a certificate for a key that exists already, PKCS#8 PEM; `request.key` is not looked at.
+    ///
+    /// # Errors
+    /// When the key cannot be used.
+    pub fn issue_for_key(&self, request: &LeafRequest, key_pem: &str) -> Result<Issued, Error> {
+        self.certify(request, Key::from_pem(key_pem)?)
+    }
+
+    fn certify(&self, request: &LeafRequest, key: Key) -> Result<Issued, Error> {
         let certificate = self.sign(&Body {
             subject: &request.common_name,
             key: &key,
@@ -321,14 +332,27 @@ enum Key {
 impl Key {
     fn generate(kind: KeyKind) -> Result<Self, Error> {
         if kind == KeyKind::Rsa2048 {
-            let pem = rsa::generate_2048()?;
-            return Ok(Key::Rsa { pair: rsa::SigningKey::from_pem(pem.as_bytes())?, pem });
+            return Self::from_pem(&rsa::generate_2048()?);
         }
-        let (random, algorithm) = (SystemRandom::new(), &ECDSA_P256_SHA256_ASN1_SIGNING);
-        let der = EcdsaKeyPair::generate_pkcs8(algorithm, &random).map_err(|_| Error::P256)?;
-        let pem = pem::encode("PRIVATE KEY", der.as_ref());
-        let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| Error::P256)?;
-        let pair = EcdsaKeyPair::from_pkcs8(algorithm, der.secret_pkcs8_der(), &random);
+        let random = SystemRandom::new();
+        let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random)
+            .map_err(|_| Error::P256)?;
+        Self::from_pem(&pem::encode("PRIVATE KEY", der.as_ref()))
+    }
+
+    fn from_pem(text: &str) -> Result<Self, Error> {
+        let pem = text.to_owned();
+        match rsa::SigningKey::from_pem(text.as_bytes()) {
+            Ok(pair) => return Ok(Key::Rsa { pair, pem }),
+            Err(rsa::Error::NotRsa) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let der = PrivatePkcs8KeyDer::from_pem_slice(text.as_bytes()).map_err(|_| Error::P256)?;
+        let pair = EcdsaKeyPair::from_pkcs8(
+            &ECDSA_P256_SHA256_ASN1_SIGNING,
+            der.secret_pkcs8_der(),
+            &SystemRandom::new(),
+        );
         Ok(Key::P256 { pair: pair.map_err(|_| Error::P256)?, pem })
     }
 

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::{Kind, Provider, Settings};
-use crate::crypto::issue::{Authority, Issued, LeafRequest};
+use crate::crypto::issue::{Authority, Issued, KeyKind, LeafRequest};
+use crate::crypto::rsa;
 
 /// The time all tests of this module happen at, within the validity of the captured certificates.
 pub(super) const NOW_SECS: u64 = 1_795_367_000;
@@ -68,11 +69,15 @@ pub(super) fn authority() -> &'static Authority {
     ONE.get_or_init(|| Authority::new_p256("Test CA", now()).unwrap())
 }
 
-/// A certificate as `change` wants it.
+/// A certificate as `change` wants it. All RSA certificates of these tests share one key.
 pub(super) fn issue(from: &Authority, name: &str, change: fn(&mut LeafRequest)) -> Issued {
+    static KEY: OnceLock<String> = OnceLock::new();
     let mut request = LeafRequest::new(name, now(), Duration::from_secs(86_400));
     change(&mut request);
-    from.issue(&request).unwrap()
+    if request.key == KeyKind::P256 {
+        return from.issue(&request).unwrap();
+    }
+    from.issue_for_key(&request, KEY.get_or_init(|| rsa::generate_2048().unwrap())).unwrap()
 }
 
 /// A provider with these files; the CA is [`authority`].

@@ -10,9 +10,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::hash::Seed;
 use super::link::Link;
+use super::word::Word;
 use crate::nats::subject::{has_wildcard, tokens};
 
 const GENERATIONS: usize = 256;
+/// Room for the start of a MSG; nearly all subjects of a fleet fit.
+const HEAD_BYTES: usize = 62;
 
 /// One subscription of one connection.
 #[derive(Debug)]
@@ -20,7 +23,8 @@ pub(super) struct Sub {
     pub link: Arc<Link>,
     pub subject: Arc<[u8]>,
     pub queue: Option<Arc<[u8]>>,
-    sid: Sid,
+    /// The client's name and a blank, as it stands in MSG.
+    sid: Word<14>,
     /// Messages delivered so far.
     delivered: AtomicU64,
     /// Messages after which it ends; 0 for never.
@@ -29,41 +33,16 @@ pub(super) struct Sub {
     place: AtomicU32,
 }
 
-/// The client's name of a subscription and a blank, as it stands in MSG.
-#[derive(Debug)]
-enum Sid {
-    Short { length: u8, bytes: [u8; 14] },
-    Long(Box<[u8]>),
-}
-
-impl Sid {
-    fn new(name: &[u8]) -> Sid {
-        let mut bytes = [0u8; 14];
-        match bytes.get_mut(..=name.len()) {
-            Some(room) => {
-                for (place, byte) in room.iter_mut().zip(name.iter().chain(b" ")) {
-                    *place = *byte;
-                }
-                Sid::Short { length: name.len() as u8 + 1, bytes }
-            }
-            None => Sid::Long([name, b" "].concat().into()),
-        }
-    }
-}
-
 impl Sub {
     /// The client's name with a blank behind it.
     #[inline]
-    pub fn sid_word(&self) -> &[u8] {
-        match &self.sid {
-            Sid::Short { length, bytes } => &bytes[..usize::from(*length).min(bytes.len())],
-            Sid::Long(bytes) => bytes,
-        }
+    pub fn sid_word(&self) -> &Word<14> {
+        &self.sid
     }
 
     /// The client's name.
     pub fn sid(&self) -> &[u8] {
-        let word = self.sid_word();
+        let word = self.sid.bytes();
         &word[..word.len() - 1]
     }
 
@@ -265,8 +244,10 @@ fn split_token(subject: &[u8]) -> (&[u8], Option<&[u8]>) {
 /// The receivers of a subject.
 #[derive(Debug, Default)]
 pub(super) struct Matches {
-    /// `HMSG <subject> `; without its first byte the same for MSG.
-    pub head: Box<[u8]>,
+    /// `MSG <subject> `, for receivers of messages without headers.
+    pub head: Word<HEAD_BYTES>,
+    /// `HMSG <subject> `.
+    pub head_with_headers: Word<HEAD_BYTES>,
     /// Each of them gets the message.
     pub plain: Vec<Arc<Sub>>,
     /// One of each group gets it. A group has members of all matching subjects.
@@ -378,7 +359,7 @@ impl Interest {
             link: link.clone(),
             subject,
             queue,
-            sid: Sid::new(wanted.sid),
+            sid: Word::of(&[wanted.sid, b" "]),
             delivered: AtomicU64::new(0),
             max: AtomicU64::new(0),
             place: AtomicU32::new(0),
@@ -420,7 +401,8 @@ impl Interest {
     /// Everybody who gets a message on `subject`.
     pub fn find(&self, subject: &[u8]) -> Matches {
         let mut matches =
-            Matches { head: [b"HMSG ", subject, b" "].concat().into(), ..Matches::default() };
+            Matches { head: Word::of(&[b"MSG ", subject, b" "]), ..Matches::default() };
+        matches.head_with_headers = Word::of(&[b"HMSG ", subject, b" "]);
         if tokens(subject).any(<[u8]>::is_empty) {
             return matches;
         }
@@ -537,7 +519,7 @@ mod tests {
             let wanted = Wanted { subject: b"a", queue: None, sid: sid.as_bytes() };
             let sub = interest.subscribe(&link, wanted);
             assert_eq!(sub.sid(), sid.as_bytes());
-            assert_eq!(sub.sid_word(), format!("{sid} ").as_bytes());
+            assert_eq!(sub.sid_word().bytes(), format!("{sid} ").as_bytes());
         }
     }
 }

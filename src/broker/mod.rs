@@ -41,6 +41,7 @@ mod stage;
 mod subs;
 mod timers;
 mod tls;
+mod word;
 
 #[cfg(test)]
 mod tests;

@@ -49,8 +49,7 @@ pub(super) struct Origin<'o> {
 /// A message in the forms receivers may need.
 struct Message<'m> {
     publish: &'m Publish<'m>,
-    /// `HMSG <subject> `.
-    head: &'m [u8],
+    matches: &'m Matches,
     /// With headers when the message has some.
     full: Form<'m>,
     /// For receivers that do not take headers; nothing when `full` has none.
@@ -91,10 +90,38 @@ impl Router {
         self.tally.in_messages += 1;
         self.tally.in_bytes += (publish.headers.len() + publish.payload.len()) as u64;
         let matches = self.cache.find(&self.interest, publish.subject);
-        let heard = !matches.is_empty() && self.deliver(origin, publish, &matches);
+        let heard = match publish.tail {
+            Some(tail) if !publish.is_hpub && matches.groups.is_empty() => {
+                self.deliver_plain(origin, tail, &matches)
+            }
+            _ => !matches.is_empty() && self.deliver(origin, publish, &matches),
+        };
         if !heard && origin.no_responders && publish.reply.is_some() {
             self.answer_no_responders(origin, publish);
         }
+    }
+
+    /// The usual case: no headers, no groups, and bytes that can be sent as they came. True when somebody got it.
+    #[inline]
+    fn deliver_plain(&mut self, origin: Origin<'_>, tail: &[u8], matches: &Matches) -> bool {
+        let form = form(tail, matches.plain.len() > 1);
+        let mut heard = false;
+        for sub in &matches.plain {
+            if self.may_get(origin, sub) {
+                let bytes = self.stage.message(sub, &matches.head, form.tail());
+                self.tally.out_messages += 1;
+                self.tally.out_bytes += bytes as u64;
+                heard = true;
+            }
+        }
+        heard
+    }
+
+    /// Whether a subscription still takes a message of this origin; it counts as taken.
+    #[inline]
+    fn may_get(&mut self, origin: Origin<'_>, sub: &Arc<Sub>) -> bool {
+        let is_own = !origin.echo && Arc::ptr_eq(&sub.link, origin.link);
+        !is_own && (sub.limit() == 0 || self.admit_last(sub))
     }
 
     /// True when somebody got it.
@@ -108,8 +135,7 @@ impl Router {
             Some(tail) if has_headers || !publish.is_hpub => tail,
             _ => write_tail(&mut with_headers, publish, has_headers),
         };
-        let mut message =
-            Message { publish, head: &matches.head, full: form(full, is_shared), bare: None };
+        let mut message = Message { publish, matches, full: form(full, is_shared), bare: None };
         if has_headers && matches_headerless(matches) {
             message.bare = Some(form(write_tail(&mut without_headers, publish, false), is_shared));
         }
@@ -140,10 +166,7 @@ impl Router {
 
     #[inline]
     fn offer(&mut self, origin: Origin<'_>, sub: &Arc<Sub>, message: &Message<'_>) -> bool {
-        if !origin.echo && Arc::ptr_eq(&sub.link, origin.link) {
-            return false;
-        }
-        if sub.limit() != 0 && !self.admit_last(sub) {
+        if !self.may_get(origin, sub) {
             return false;
         }
         let is_full = message.publish.headers.is_empty() || sub.link.takes_headers();
@@ -152,8 +175,8 @@ impl Router {
             _ => &message.full,
         };
         let head = match message.publish.headers.is_empty() || !is_full {
-            true => &message.head[1..],
-            false => message.head,
+            true => &message.matches.head,
+            false => &message.matches.head_with_headers,
         };
         let bytes = self.stage.message(sub, head, form.tail());
         self.tally.out_messages += 1;
@@ -180,7 +203,7 @@ impl Router {
             return;
         };
         let headers = [b"NATS/1.0 503\r\nNats-Subject: ", publish.subject, b"\r\n\r\n"].concat();
-        let mut line = [&*matches.head, sub.sid_word()].concat();
+        let mut line = [matches.head_with_headers.bytes(), sub.sid_word().bytes()].concat();
         encode::number(&mut line, headers.len() as u64);
         line.push(b' ');
         encode::number(&mut line, headers.len() as u64);
@@ -236,6 +259,16 @@ fn recycled(buffer: Vec<u8>) -> Vec<u8> {
 struct Cache {
     slots: Vec<Option<Kept>>,
     subs: usize,
+    last: Option<Last>,
+}
+
+/// The look-up before this one: a publisher often stays with a subject.
+#[derive(Debug)]
+struct Last {
+    hash: u64,
+    subject: Vec<u8>,
+    stamp: Stamp,
+    matches: Rc<Matches>,
 }
 
 #[derive(Debug)]
@@ -251,8 +284,33 @@ struct Kept {
 impl Cache {
     #[inline]
     fn find(&mut self, interest: &Interest, subject: &[u8]) -> Rc<Matches> {
+        if let Some(last) = &self.last
+            && *last.subject == *subject
+            && last.stamp == interest.stamp(last.hash)
+        {
+            return last.matches.clone();
+        }
+        self.find_other(interest, subject)
+    }
+
+    fn find_other(&mut self, interest: &Interest, subject: &[u8]) -> Rc<Matches> {
         let hash = interest.hash(subject);
         let stamp = interest.stamp(hash);
+        let matches = self.find_kept(interest, subject, hash, stamp);
+        let mut buffer = self.last.take().map(|last| last.subject).unwrap_or_default();
+        buffer.clear();
+        buffer.extend_from_slice(subject);
+        self.last = Some(Last { hash, subject: buffer, stamp, matches: matches.clone() });
+        matches
+    }
+
+    fn find_kept(
+        &mut self,
+        interest: &Interest,
+        subject: &[u8],
+        hash: u64,
+        stamp: Stamp,
+    ) -> Rc<Matches> {
         if let Some(Some(kept)) = self.slots.get_mut(slot_of(hash))
             && kept.hash == hash
             && *kept.subject == *subject

@@ -102,10 +102,13 @@ impl Session {
         let shared = cx.shared.clone();
         let mut decoder = std::mem::take(&mut self.decoder);
         let result = loop {
-            let limits = match self.phase {
-                Phase::Open => &shared.settings.limits,
-                _ => &shared.first_limits,
-            };
+            let mut limits = &shared.first_limits;
+            if self.phase == Phase::Open {
+                limits = &shared.settings.limits;
+                if let Err(end) = self.publish_plain(&decoder, &mut input, limits, cx) {
+                    break Err(end);
+                }
+            }
             match decoder.next(&mut input, limits) {
                 Ok(Some(ClientOp::Publish(publish))) if self.phase == Phase::Open => {
                     if let Err(end) = self.publish(&publish, cx) {
@@ -126,6 +129,24 @@ impl Session {
         };
         self.decoder = decoder;
         result
+    }
+
+    /// Takes messages in their usual form off the front of the input, as long as there are any.
+    #[inline]
+    fn publish_plain(
+        &mut self,
+        decoder: &Decoder,
+        input: &mut &[u8],
+        limits: &Limits,
+        cx: &mut Context,
+    ) -> Result<(), End> {
+        while let Some(publish) = decoder.next_plain(input, limits) {
+            self.publish(&publish, cx)?;
+            if cx.router.stage.is_full() {
+                cx.flush();
+            }
+        }
+        Ok(())
     }
 
     fn fault(&self, fault: Fault) -> End {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::interest::Sub;
 use super::link::{Chunk, Link, Sent};
+use super::word::Word;
 
 /// Bytes over all buffers at which they are sent within a turn.
 const STAGED_BYTES_MAX: usize = 512 * 1024;
@@ -182,13 +183,17 @@ impl Stage {
 
     /// Adds a message of three parts for a subscription.
     #[inline]
-    pub fn message(&mut self, sub: &Arc<Sub>, head: &[u8], tail: Tail<'_>) -> usize {
+    pub fn message<const N: usize>(
+        &mut self,
+        sub: &Arc<Sub>,
+        head: &Word<N>,
+        tail: Tail<'_>,
+    ) -> usize {
         let sid = sub.sid_word();
         let staged = self.entry(&sub.link);
         let length = head.len() + sid.len() + tail.len();
-        staged.bytes.reserve(length);
-        staged.append(head);
-        staged.append(sid);
+        head.append_to(&mut staged.bytes);
+        sid.append_to(&mut staged.bytes);
         match tail {
             Tail::Copied(bytes) => staged.append(bytes),
             Tail::Shared(piece) => staged.append_shared(piece),

@@ -122,6 +122,12 @@ impl Framer {
         self.partial.len()
     }
 
+    /// Whether the next operation begins with the next byte.
+    #[inline(always)]
+    pub fn keeps_nothing(&self) -> bool {
+        matches!(self.kept, Kept::Nothing)
+    }
+
     /// The next complete operation and its bytes; `input` moves past what was used. Nothing when more is needed, in
     /// which case all of `input` was used.
     #[inline]

@@ -13,6 +13,7 @@ pub mod encode;
 mod frame;
 pub mod headers;
 pub mod info;
+mod plain;
 mod server_ops;
 
 pub use client_ops::{ClientOp, Decoder, Publish};

@@ -5,8 +5,10 @@
 //! implements [`command::Subcommand`].
 
 pub mod argv;
+mod broker;
 pub mod command;
 pub mod context;
+mod daemon;
 pub mod exit;
 mod help;
 mod loading;
@@ -34,13 +36,16 @@ const SUMMARY: &str =
     "Choria orchestrates fleets of servers: this is its broker, its server and its client.";
 
 /// Every command, in the order of the help text.
-static COMMANDS: &[Command] = &[Command::group(
-    "tool",
-    &["t"],
-    "Look at a configuration and at the state of a server",
-    tool::COMMANDS,
-    None,
-)];
+static COMMANDS: &[Command] = &[
+    Command::group("broker", &["b"], "Run the message router", broker::COMMANDS, Some("run")),
+    Command::group(
+        "tool",
+        &["t"],
+        "Look at a configuration and at the state of a server",
+        tool::COMMANDS,
+        None,
+    ),
+];
 
 /// Runs the program with the words behind its name.
 pub fn main(words: Vec<OsString>) -> ExitCode {

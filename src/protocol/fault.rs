@@ -1,6 +1,6 @@
 //! Why a peer's message, or one of ours, is refused.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// The envelope a fault was found in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,11 +194,46 @@ impl Fault {
     }
 }
 
-/// Text from a peer, cut so that a log line stays a line.
+/// Text from a peer as it may stand in a log line: control characters are escaped, and what is too
+/// long is cut.
+#[derive(Debug, Clone, Copy)]
+pub struct Plain<'a>(pub &'a str);
+
+impl fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const CHARS_MAX: usize = 160;
+        for (count, c) in self.0.chars().enumerate() {
+            if count == CHARS_MAX {
+                return f.write_str("...");
+            }
+            if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+                write!(f, "{}", c.escape_default())?;
+            } else {
+                f.write_char(c)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// [`Plain`] text to keep.
 pub(super) fn short(text: &str) -> String {
-    const CHARS_MAX: usize = 120;
-    match text.char_indices().nth(CHARS_MAX) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
+    Plain(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_peers_stays_on_one_short_line() {
+        for (text, expected) in [
+            ("plain ü", "plain ü"),
+            ("a\nb\r\u{1b}[31m", "a\\nb\\r\\u{1b}[31m"),
+            ("\u{2028}\u{85}", "\\u{2028}\\u{85}"),
+        ] {
+            assert_eq!(short(text), expected);
+        }
+        assert_eq!(short(&"x".repeat(500)).len(), 163);
     }
 }

@@ -16,7 +16,7 @@ pub mod subject;
 mod transport;
 pub mod v1;
 
-pub use fault::{Fault, Layer};
+pub use fault::{Fault, Layer, Plain};
 pub use filter::Filter;
 pub use json::base64_decode;
 pub use message::{Reply, Request};
@@ -30,3 +30,6 @@ pub enum Version {
     /// Token security: `io.choria.protocol.v2.transport`. This build refuses to decode it.
     V2,
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::SystemTime;
 
 use crate::crypto::rsa;
-use crate::protocol::Fault;
+use crate::protocol::{Fault, Plain};
 use crate::util::time::rfc3339;
 
 /// Why a request or reply is refused.
@@ -141,14 +141,23 @@ impl fmt::Display for Denied {
         match self {
             Denied::Malformed(fault) => write!(f, "{fault}"),
             Denied::Unsigned { caller } => {
-                write!(f, "refused an unsigned request of {caller}: protocol security is on")
+                write!(
+                    f,
+                    "refused an unsigned request of {}: protocol security is on",
+                    Plain(caller)
+                )
             }
             Denied::CallerForm { caller } => write!(
                 f,
                 "refused caller id {caller:?}: it is not kind=name with letters, digits, '_', '.' and '-'"
             ),
             Denied::Certificate { caller, reason } => {
-                write!(f, "refused a request of {caller}: its certificate is unusable: {reason}")
+                write!(
+                    f,
+                    "refused a request of {}: its certificate is unusable: {}",
+                    Plain(caller),
+                    Plain(reason)
+                )
             }
             Denied::ChainTooLong { count, limit } => {
                 write!(
@@ -161,33 +170,43 @@ impl fmt::Display for Denied {
             ),
             Denied::UnknownIssuer { subject, issuer } => write!(
                 f,
-                "refused certificate {subject}: its issuer {issuer} leads to no trusted CA"
+                "refused certificate {}: its issuer {} leads to no trusted CA",
+                Plain(subject),
+                Plain(issuer)
             ),
             Denied::Expired { subject, not_after } => {
-                write!(f, "refused certificate {subject}: it expired on {}", rfc3339(*not_after))
+                write!(
+                    f,
+                    "refused certificate {}: it expired on {}",
+                    Plain(subject),
+                    rfc3339(*not_after)
+                )
             }
             Denied::NotYetValid { subject, not_before } => write!(
                 f,
-                "refused certificate {subject}: it is valid from {} on only",
+                "refused certificate {}: it is valid from {} on only",
+                Plain(subject),
                 rfc3339(*not_before)
             ),
             Denied::Usage { subject } => write!(
                 f,
-                "refused certificate {subject}: its extended key usage does not allow client authentication"
+                "refused certificate {}: its extended key usage does not allow client authentication",
+                Plain(subject)
             ),
             Denied::Chain { subject, reason } => {
-                write!(f, "refused certificate {subject}: {reason}")
+                write!(f, "refused certificate {}: {reason}", Plain(subject))
             }
             Denied::CallerMismatch { claimed, proven } => write!(
                 f,
-                "refused caller {claimed}: the certificate is for {}",
-                if proven.is_empty() { "no name".to_owned() } else { proven.join(", ") }
+                "refused caller {}: the certificate is for {}",
+                Plain(claimed),
+                if proven.is_empty() { "no name".to_owned() } else { plain_list(proven) }
             ),
             Denied::NotAllowed { name } => {
                 write!(f, "refused caller {name}: it fits no pattern of the allow list")
             }
             Denied::Key { subject, reason } => {
-                write!(f, "refused the key of certificate {subject}: {reason}")
+                write!(f, "refused the key of certificate {}: {reason}", Plain(subject))
             }
             Denied::SignatureEncoding { name } => {
                 write!(f, "refused a request of {name}: its signature is not valid base64")
@@ -196,13 +215,25 @@ impl fmt::Display for Denied {
                 write!(f, "refused a request of {name}: the signature does not fit the request")
             }
             Denied::Replayed { caller, id } => {
-                write!(f, "refused request {id} of {caller}: it was handled before")
+                write!(
+                    f,
+                    "refused request {} of {}: it was handled before",
+                    Plain(id),
+                    Plain(caller)
+                )
             }
             Denied::ReplayUnguarded { caller, reason } => {
-                write!(f, "refused a request of {caller}: {reason}")
+                write!(f, "refused a request of {}: {reason}", Plain(caller))
             }
         }
     }
+}
+
+fn plain_list(names: &[String]) -> String {
+    const NAMES_MAX: usize = 5;
+    let shown: Vec<_> = names.iter().take(NAMES_MAX).map(|name| Plain(name).to_string()).collect();
+    let more = if names.len() > NAMES_MAX { ", ..." } else { "" };
+    shown.join(", ") + more
 }
 
 impl fmt::Display for ReplayLimit {

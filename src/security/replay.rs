@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use super::Verified;
 use super::denied::{Denied, ReplayLimit};
 use crate::crypto::hash;
+use crate::protocol::Plain;
 
 /// Requests remembered by default; about 10 MiB when full.
 const ENTRIES_MAX: usize = 65_536;
@@ -68,7 +69,8 @@ impl ReplayCache {
         let key = digest(&[request.caller.as_bytes(), request.id.as_bytes(), &verified.signature]);
         if self.entries.contains_key(&key) {
             self.refused += 1;
-            log::warn!("replay: refused a copy caller={} request={}", request.caller, request.id);
+            let (from, id) = (Plain(&request.caller), Plain(&request.id));
+            log::warn!("replay: refused a copy caller={from} request={id}");
             return Err(Denied::Replayed { caller: caller(), id: request.id.clone() });
         }
         let owner = digest(&[&verified.fingerprint]);
@@ -139,7 +141,8 @@ impl ReplayCache {
             .is_some_and(|last| now.duration_since(last).is_ok_and(|passed| passed < PAUSE));
         if !quiet {
             self.last_warning = Some(now);
-            log::warn!("replay: refused caller={caller} reason={reason} total={}", self.unguarded);
+            let (caller, total) = (Plain(caller), self.unguarded);
+            log::warn!("replay: refused caller={caller} reason={reason} total={total}");
         }
     }
 }

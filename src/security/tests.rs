@@ -430,6 +430,26 @@ fn mutate(bytes: &mut Vec<u8>, random: &mut fastrand::Rng) {
 }
 
 #[test]
+fn names_of_peers_cannot_forge_log_lines() {
+    let other = Issuer::new_p256("Evil\nCA", now()).unwrap();
+    let issued = issue(&other, "a\nERROR forged", |r| r.key = KeyKind::P256);
+    let forged = SecureRequest {
+        message: a_request("choria=a").encode().unwrap(),
+        signature: "AAAA".to_owned(),
+        pubcert: issued.certificate_pem,
+    };
+    let denied = verifying_server().verify(&forged, now()).unwrap_err().to_string();
+    assert!(denied.contains("Evil\\nCA") && !denied.contains('\n'), "{denied}");
+    let unsigned = SecureRequest {
+        message: a_request("x\ny").encode().unwrap(),
+        signature: "insecure".to_owned(),
+        pubcert: "insecure".to_owned(),
+    };
+    let denied = verifying_server().verify(&unsigned, now()).unwrap_err().to_string();
+    assert!(!denied.contains('\n'), "{denied}");
+}
+
+#[test]
 fn two_versions_and_garbage() {
     let server = verifying_server();
     let v2 = br#"{"protocol":"io.choria.protocol.v2.transport","data":"e30="}"#;

@@ -1,9 +1,11 @@
 //! Turns a configuration, the environment and the global options into the settings of each part.
 //! Nothing below the command line reads a [`Config`].
 
+mod broker;
 mod connection;
 mod security;
 
+pub use broker::broker;
 pub use connection::{connection, inboxes};
 pub use security::{provider, security};
 

@@ -1,0 +1,147 @@
+//! The settings of the broker.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+
+use crate::broker::Settings;
+use crate::cli::exit::Failure;
+use crate::cli::settings::{Insecure, provider, security};
+use crate::config::{Config, Environment};
+
+/// The broker that the configuration asks for. Without TLS it listens on loopback only, unless
+/// protocol security is off as well and so nobody can expect any.
+pub fn broker(
+    config: &Config,
+    env: &Environment,
+    mut insecure: Insecure,
+) -> Result<Settings, Failure> {
+    if config.network.client_tls_force_required {
+        insecure.no_tls = false;
+    }
+    let mut settings = Settings {
+        listen: listen(config, insecure)?,
+        server_name: config.identity.clone(),
+        advertise: advertise(config)?,
+        cluster_name: config.network.gateway_name.clone(),
+        tls_timeout: config.network.tls_timeout,
+        auth_timeout: config.network.auth_timeout,
+        write_deadline: config.network.write_deadline,
+        ..Settings::default()
+    };
+    if insecure.no_tls {
+        log::warn!(
+            "broker: TLS is off: everybody who reaches {} has full rights",
+            settings.listen.ip()
+        );
+    } else {
+        let provider = provider(security(config, env, insecure)?)?;
+        let tls = provider
+            .server_tls()
+            .map_err(|error| Failure::new(format!("TLS is not set up: {error}")))?;
+        settings.tls = Some(tls);
+    }
+    Ok(settings)
+}
+
+fn listen(config: &Config, insecure: Insecure) -> Result<SocketAddr, Failure> {
+    const KEY: &str = "plugin.choria.network.listen_address";
+    let text = &config.network.listen_address;
+    let refuse =
+        |reason: &str| Failure::new(format!("{}: {KEY} = {text} {reason}", config.origin(KEY)));
+    let address: IpAddr = match text.trim_matches(['[', ']']).parse() {
+        Ok(address) => address,
+        Err(_) => (text.as_str(), 0)
+            .to_socket_addrs()
+            .ok()
+            .and_then(|mut found| found.next())
+            .map(|found| found.ip())
+            .ok_or_else(|| refuse("is neither an address nor a name that has one"))?,
+    };
+    let is_open = !address.is_loopback() && insecure.no_tls && !insecure.no_protocol_security;
+    let address = match (is_open, config.is_set(KEY)) {
+        (false, _) => address,
+        (true, false) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        (true, true) if address.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        (true, true) => {
+            return Err(refuse("is not allowed without TLS, which works on loopback only")
+                .hint("listen on 127.0.0.1, or set INSECURE_YES_REALLY=true in a laboratory"));
+        }
+    };
+    Ok(SocketAddr::new(address, config.network.client_port))
+}
+
+/// The host and port told to clients: the public one, else the identity with the client port.
+fn advertise(config: &Config) -> Result<Option<(String, u16)>, Failure> {
+    const KEY: &str = "plugin.choria.network.public_url";
+    let Some(url) = &config.network.public_url else {
+        let port = config.network.client_port;
+        let known = !config.identity.is_empty() && port != 0;
+        return Ok(known.then(|| (config.identity.clone(), port)));
+    };
+    let host_port = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+    host_port
+        .trim_end_matches('/')
+        .rsplit_once(':')
+        .and_then(|(host, port)| Some((host.trim_matches(['[', ']']), port.parse().ok()?)))
+        .filter(|(host, _)| !host.is_empty())
+        .map(|(host, port)| Some((host.to_owned(), port)))
+        .ok_or_else(|| {
+            Failure::new(format!("{}: {KEY} = {url} has to be host:port", config.origin(KEY)))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Source;
+    use std::path::Path;
+
+    fn load(name: &str, text: &str) -> Config {
+        let env = Environment::fixed(&[], "b1.example.net");
+        let file = format!("choria-broker-{name}-{}.conf", std::process::id());
+        let path = std::env::temp_dir().join(file);
+        std::fs::write(&path, text).unwrap();
+        let source = Source::Broker { path: path.clone() };
+        let (config, _) = Config::load(&source, &env, Path::new("/")).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        config
+    }
+
+    #[test]
+    fn a_broker_without_tls_stays_on_loopback() {
+        let tls = Insecure::default();
+        let plain = Insecure { no_tls: true, ..tls };
+        let really = Insecure { no_protocol_security: true, ..plain };
+        let set = |address: &str| format!("plugin.choria.network.listen_address = {address}\n");
+        let cases = [
+            (tls, String::new(), Some("[::]:4222")),
+            (plain, String::new(), Some("127.0.0.1:4222")),
+            (really, String::new(), Some("[::]:4222")),
+            (plain, set("0.0.0.0"), Some("127.0.0.1:4222")),
+            (plain, set("::1"), Some("[::1]:4222")),
+            (plain, set("192.0.2.1"), None),
+            (really, set("192.0.2.1"), Some("192.0.2.1:4222")),
+            (tls, set("192.0.2.1"), Some("192.0.2.1:4222")),
+        ];
+        for (insecure, text, expected) in cases {
+            let got = listen(&load("listen", &text), insecure).ok();
+            let expected = expected.map(|address| address.parse().unwrap());
+            assert_eq!(got, expected, "{insecure:?} {text}");
+        }
+    }
+
+    #[test]
+    fn clients_are_told_the_public_address() {
+        let public = |url: &str| format!("plugin.choria.network.public_url = {url}\n");
+        let cases = [
+            (String::new(), Some(("b1.example.net", 4222))),
+            (public("b.example:4333"), Some(("b.example", 4333))),
+            (public("nats://b.example:4333"), Some(("b.example", 4333))),
+            ("plugin.choria.network.client_port = 0\n".to_owned(), None),
+        ];
+        for (text, expected) in cases {
+            let got = advertise(&load("advertise", &text)).unwrap();
+            assert_eq!(got, expected.map(|(host, port)| (host.to_owned(), port)), "{text}");
+        }
+        assert!(advertise(&load("bad", &public("b.example"))).is_err());
+    }
+}

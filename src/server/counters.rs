@@ -51,22 +51,22 @@ impl Counter {
 /// The counters at one moment, under the names of the status file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Snapshot {
-    /// See [`Counters::total`]; the others likewise.
+    /// Messages received.
     pub total: u64,
-    #[allow(missing_docs)]
+    /// Requests handed to an agent.
     pub valid: u64,
-    #[allow(missing_docs)]
+    /// Messages refused.
     pub invalid: u64,
-    #[allow(missing_docs)]
+    /// Requests meant for this node.
     pub passed: u64,
-    #[allow(missing_docs)]
+    /// Requests meant for others.
     pub filtered: u64,
-    #[allow(missing_docs)]
+    /// Replies sent.
     pub replies: u64,
-    #[allow(missing_docs)]
+    /// Requests outside their time to live.
     #[serde(rename = "ttlexpired")]
     pub ttl_expired: u64,
-    #[allow(missing_docs)]
+    /// Lifecycle events published.
     pub events: u64,
 }
 

@@ -23,11 +23,14 @@ pub trait Link: Send + Sync {
 
 /// Counters of a connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct Traffic {
+    /// Messages received.
     pub in_messages: u64,
+    /// Messages published.
     pub out_messages: u64,
+    /// Bytes of the messages received.
     pub in_bytes: u64,
+    /// Bytes of the messages published.
     pub out_bytes: u64,
     /// Connections after the first.
     pub reconnects: u64,

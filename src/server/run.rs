@@ -172,14 +172,14 @@ impl Running {
         let node = Arc::new(Node::new(settings, &agents, Arc::new(client.clone())));
         let pipeline = Pipeline::new(Parts {
             node: node.clone(),
-            agents,
+            agents: agents.clone(),
             authorization: settings.authorization,
             security: settings.security.clone(),
             workers: settings.workers.clone(),
             executor: executor.clone(),
             limits: settings.limits,
         });
-        let subscriptions = subscribe(settings, &pipeline.agents, &client)?;
+        let subscriptions = subscribe(settings, &agents, &client)?;
         let lane = |subscription| executor.spawn(serve(subscription, pipeline.clone()));
         let lanes = subscriptions.into_iter().map(lane).collect();
         let component = if settings.service_host { "service_host" } else { "server" };

@@ -72,7 +72,7 @@ impl Harness {
     /// Total, valid, invalid, passed, filtered, replies, expired.
     fn counts(&self) -> [u64; 7] {
         let Snapshot { total, valid, invalid, passed, filtered, replies, ttl_expired, .. } =
-            self.pipeline.node.counters.snapshot();
+            self.pipeline.parts.node.counters.snapshot();
         [total, valid, invalid, passed, filtered, replies, ttl_expired]
     }
 }
@@ -124,7 +124,7 @@ fn a_request_is_answered_and_counted() {
     let body: Value = serde_json::from_slice(&reply.message).unwrap();
     assert_eq!(body["data"]["main_collective"], json!("mcollective"));
     assert_eq!(harness.counts(), [1, 1, 0, 1, 0, 1, 0]);
-    assert_eq!(harness.pipeline.node.counters.last_message(), 1_795_366_991);
+    assert_eq!(harness.pipeline.parts.node.counters.last_message(), 1_795_366_991);
 }
 
 /// What never gets an answer: the message, then the counters it leaves.
@@ -299,7 +299,7 @@ fn a_panic_costs_only_its_own_request() {
     let harness = Harness::new();
     harness.feed(raw(&rpc("odd", "panic")), now());
     assert_eq!(harness.body()["statuscode"], json!(5));
-    assert_eq!(harness.pipeline.node.counters.panics.value(), 1);
+    assert_eq!(harness.pipeline.parts.node.counters.panics.value(), 1);
     harness.feed(raw(&rpc("rpcutil", "ping")), now());
     assert_eq!(harness.body()["statuscode"], json!(0));
 }
@@ -310,7 +310,7 @@ fn too_much_at_once_is_dropped_and_discovery_still_answers() {
     let harness = Harness::with(Authorization::Off, limits, Recorder::default());
     harness.feed(raw(&rpc("rpcutil", "ping")), now());
     assert_eq!(harness.sent(), []);
-    assert_eq!(harness.pipeline.node.counters.overloaded.value(), 1);
+    assert_eq!(harness.pipeline.parts.node.counters.overloaded.value(), 1);
     harness.feed(raw(&request("discovery", DISCOVERY_PING)), now());
     assert_eq!(harness.sent().len(), 1);
 }
@@ -371,4 +371,27 @@ fn captured_requests_get_the_answers_of_the_reference() {
     let ours = ["agents", "collectives", "data_plugins", "version"];
     check_capture("rpcutil_inventory", &ours);
     check_capture("federated_collective", &ours);
+}
+
+#[test]
+fn damaged_messages_never_panic() {
+    let seed = fastrand::u64(..);
+    let mut random = fastrand::Rng::with_seed(seed);
+    let harness = Harness::new();
+    let (good, time) = capture("federated_collective");
+    for round in 0..300 {
+        let mut raw = good.clone();
+        for _ in 0..random.usize(1..4) {
+            let at = random.usize(..raw.len());
+            match random.u8(..3) {
+                0 => raw[at] ^= 1 << random.u8(..8),
+                1 => raw.truncate(at.max(1)),
+                _ => raw[at] = b'"',
+            }
+        }
+        harness.feed(raw, time);
+        let counters = &harness.pipeline.parts.node.counters;
+        assert_eq!(counters.panics.value(), 0, "seed {seed} round {round}");
+    }
+    assert_eq!(harness.counts()[0], 300);
 }

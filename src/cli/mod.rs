@@ -10,10 +10,17 @@ pub mod command;
 pub mod context;
 mod daemon;
 pub mod exit;
+pub mod facts;
+pub mod filters;
+pub mod find;
 mod help;
+pub mod inventory;
 mod loading;
 pub mod nodes;
+pub mod ping;
 pub mod render;
+pub mod rpc;
+pub mod session;
 pub mod settings;
 mod terminal;
 mod tool;
@@ -37,6 +44,11 @@ const SUMMARY: &str =
 
 /// Every command, in the order of the help text.
 static COMMANDS: &[Command] = &[
+    Command::new::<rpc::options::Rpc>("rpc", &["req", "request"]),
+    Command::new::<ping::Ping>("ping", &[]),
+    Command::new::<find::Find>("find", &["discover"]),
+    Command::new::<facts::Facts>("facts", &[]),
+    Command::new::<inventory::Inventory>("inventory", &[]),
     Command::group("broker", &["b"], "Run the message router", broker::COMMANDS, Some("run")),
     Command::group(
         "tool",

@@ -26,30 +26,44 @@ pub fn listed(source: &str) -> Result<Vec<String>, Failure> {
     parse(&text, Some(Path::new(source))).map_err(|reason| unusable(source, &reason))
 }
 
+/// What standard input has for us without being asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Offer {
+    /// A list of names.
+    Names(Vec<String>),
+    /// It is a pipe, and who writes it has not written anything yet.
+    Waiting,
+    /// Nothing that is meant for us.
+    Nothing,
+}
+
 /// The names on standard input when it is a file or a pipe that delivers a JSON list at once; never waits for more than
 /// a moment. Anything else on standard input is left unread: it belongs to somebody else, a loop of the shell for
 /// example.
 ///
 /// # Errors
 /// When what arrives begins like a list and is none.
-pub fn offered() -> Result<Option<Vec<String>>, Failure> {
-    let stdin = rustix::stdio::stdin();
-    let Ok(kind) = fstat(stdin).map(|stat| FileType::from_raw_mode(stat.st_mode)) else {
-        return Ok(None);
-    };
-    let begins_like_list = match kind {
-        FileType::RegularFile => first_of_file(),
-        FileType::Fifo => first_of_pipe(),
+pub fn offered() -> Result<Offer, Failure> {
+    let kind = fstat(rustix::stdio::stdin()).map(|stat| FileType::from_raw_mode(stat.st_mode));
+    let first = match kind {
+        Ok(FileType::RegularFile) => first_of_file(),
+        Ok(FileType::Fifo) if is_silent() => return Ok(Offer::Waiting),
+        Ok(FileType::Fifo) => first_of_pipe(),
         _ => None,
     };
-    match begins_like_list {
-        Some(b'{' | b'[') => {
-            let names = parse(&read_input()?, None)
-                .map_err(|reason| unusable("standard input", &reason))?;
-            Ok(Some(names))
-        }
-        _ => Ok(None),
+    if !matches!(first, Some(b'{' | b'[')) {
+        return Ok(Offer::Nothing);
     }
+    parse(&read_input()?, None)
+        .map(Offer::Names)
+        .map_err(|reason| unusable("standard input", &reason))
+}
+
+/// Whether nothing comes out of the pipe for a moment, not even its end.
+fn is_silent() -> bool {
+    let stdin = rustix::stdio::stdin();
+    let mut wanted = [PollFd::new(&stdin, PollFlags::IN)];
+    poll(&mut wanted, Some(&PATIENCE)) == Ok(0)
 }
 
 /// The first byte that is not white space behind the current place of the file, which does not move.
@@ -66,10 +80,6 @@ fn first_of_file() -> Option<u8> {
 fn first_of_pipe() -> Option<u8> {
     use rustix::pipe::{SpliceFlags, pipe, tee};
     let stdin = rustix::stdio::stdin();
-    let mut wanted = [PollFd::new(&stdin, PollFlags::IN)];
-    if poll(&mut wanted, Some(&PATIENCE)).ok()? == 0 {
-        return None;
-    }
     let (reader, writer) = pipe().ok()?;
     if tee(stdin, &writer, 64, SpliceFlags::NONBLOCK).ok()? == 0 {
         return None;

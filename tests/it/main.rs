@@ -1,5 +1,6 @@
 //! Behaviour tests: real processes of the real binary. One binary, one module a behaviour.
 
+mod cli_rpc;
 mod cli_tool;
 mod cli_usage;
 mod dependencies;

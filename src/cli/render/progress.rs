@@ -29,7 +29,9 @@ pub fn bar(
     let count = format!("{done} / {total}");
     let count = if done < total { style.red(&count) } else { style.green(&count) };
     let elapsed = elapsed.map_or_else(|| "---".to_string(), |span| whole_seconds(span.as_secs()));
-    let percent = (done_here * 100).checked_div(total).unwrap_or(100);
+    // Rounded, but 100 only when all are there.
+    let most = if done_here < total { 99 } else { 100 };
+    let percent = (done_here * 100 + total / 2).checked_div(total).unwrap_or(100).min(most);
     let filled = (width * done_here).checked_div(total).unwrap_or(width);
     let mut cells: Vec<char> = (0..width).map(|at| if at < filled { '=' } else { '-' }).collect();
     if filled > 0 && filled < width {
@@ -62,6 +64,8 @@ mod tests {
         assert_eq!(draw(0, 2, None), "0 / 2   --- [------------------]   0%");
         assert_eq!(draw(1, 2, Some(0)), "1 / 2    0s [========>---------]  50%");
         assert_eq!(draw(2, 2, Some(61)), "2 / 2  1m1s [==================] 100%");
+        assert!(draw(2, 3, Some(1)).ends_with(" 67%"));
+        assert!(draw(999, 1000, Some(1)).ends_with(" 99%"));
         assert_eq!(draw(3, 2, Some(1)), "3 / 2    1s [==================] 100%");
     }
 

@@ -2,10 +2,12 @@
 //! Nothing below the command line reads a [`Config`].
 
 mod broker;
+mod client;
 mod connection;
 mod security;
 
 pub use broker::broker;
+pub use client::rpc_client;
 pub use connection::{connection, inboxes};
 pub use security::{provider, security};
 

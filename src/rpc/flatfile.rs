@@ -1,5 +1,6 @@
 //! Node lists from files: names one per line, JSON, YAML, or the saved results of a request (client notes 1.4).
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
@@ -7,6 +8,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::identity::is_host_name;
+use crate::util::gjson;
 
 /// Longest node list accepted, in bytes.
 pub const FILE_BYTES_MAX: usize = 64 << 20;
@@ -170,9 +172,9 @@ fn yaml(text: &[u8]) -> Result<Value, FlatFileError> {
 fn names_in(document: &Value, path: Option<&str>) -> Result<Vec<Named>, FlatFileError> {
     const WANTED: &str = "an array of names";
     let found = match path {
-        Some(path) => {
-            lookup(document, path).ok_or(FlatFileError::Shape("a document with that path"))?
-        }
+        Some(path) => gjson::lookup(document, path)
+            .map(Cow::into_owned)
+            .ok_or(FlatFileError::Shape("a document with that path"))?,
         None => document.clone(),
     };
     let Value::Array(entries) = found else { return Err(FlatFileError::Shape(WANTED)) };
@@ -181,16 +183,6 @@ fn names_in(document: &Value, path: Option<&str>) -> Result<Vec<Named>, FlatFile
         _ => Err(FlatFileError::Shape(WANTED)),
     };
     entries.into_iter().enumerate().map(name).collect()
-}
-
-fn lookup(document: &Value, path: &str) -> Option<Value> {
-    path.split('.')
-        .try_fold(document, |value, key| match value {
-            Value::Object(map) => map.get(key),
-            Value::Array(list) => list.get(key.parse::<usize>().ok()?),
-            _ => None,
-        })
-        .cloned()
 }
 
 fn senders(document: &Value) -> Result<Vec<Named>, FlatFileError> {

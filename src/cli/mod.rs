@@ -9,6 +9,7 @@ mod broker;
 pub mod command;
 pub mod context;
 mod daemon;
+mod demo;
 pub mod exit;
 pub mod facts;
 pub mod filters;
@@ -20,6 +21,7 @@ pub mod nodes;
 pub mod ping;
 pub mod render;
 pub mod rpc;
+mod server;
 pub mod session;
 pub mod settings;
 mod terminal;
@@ -49,6 +51,14 @@ static COMMANDS: &[Command] = &[
     Command::new::<find::Find>("find", &["discover"]),
     Command::new::<facts::Facts>("facts", &[]),
     Command::new::<inventory::Inventory>("inventory", &[]),
+    Command::new::<demo::Demo>("demo", &[]),
+    Command::group(
+        "server",
+        &["s"],
+        "Run the process on a managed node",
+        server::COMMANDS,
+        Some("run"),
+    ),
     Command::group("broker", &["b"], "Run the message router", broker::COMMANDS, Some("run")),
     Command::group(
         "tool",

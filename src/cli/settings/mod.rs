@@ -5,11 +5,13 @@ mod broker;
 mod client;
 mod connection;
 mod security;
+mod server;
 
 pub use broker::broker;
 pub use client::rpc_client;
 pub use connection::{connection, inboxes};
 pub use security::{provider, security};
+pub use server::server;
 
 use crate::cli::argv::Globals;
 use crate::cli::exit::Failure;

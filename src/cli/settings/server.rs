@@ -1,0 +1,57 @@
+//! The settings of the server.
+
+use std::sync::Arc;
+
+use crate::cli::context::Context;
+use crate::cli::exit::Failure;
+use crate::cli::settings::{Insecure, connection, provider, security};
+use crate::config::{Config, Environment};
+use crate::server::classes::Classes;
+use crate::server::facts::Facts;
+use crate::server::gate::Limits;
+use crate::server::workers::Workers;
+use crate::server::{Authorization, ConfigItems, Settings, StatusFile};
+
+/// The server that the configuration asks for.
+pub fn server(
+    config: Config,
+    context: &Context,
+    env: &Environment,
+    insecure: Insecure,
+) -> Result<Settings, Failure> {
+    let security = provider(security(&config, env, insecure)?)?;
+    let connection = connection(&config, env, &security, context.executor.clone())?;
+    let workers = Workers::start_default()
+        .map_err(|error| Failure::new(format!("cannot start worker threads: {error}")))?;
+    let authorization = if config.rpc_authorization {
+        log::warn!(
+            "server: authorization policies are not supported yet, so every request is denied; \
+             rpcauthorization = false lets every verified caller in"
+        );
+        Authorization::DenyAll
+    } else {
+        Authorization::Off
+    };
+    let status = config.choria.status_file_path.clone();
+    let config = Arc::new(config);
+    let items = config.clone();
+    Ok(Settings {
+        identity: config.identity.clone(),
+        collectives: config.collectives.clone(),
+        main_collective: config.main_collective.clone(),
+        config_file: config.file.clone().unwrap_or_default(),
+        facts: Facts::from_files(config.facts_files.clone()),
+        classes: Classes::from_file(config.classes_file.clone()),
+        config_items: ConfigItems::new(move |key| items.lookup(key)),
+        authorization,
+        status: status
+            .map(|path| StatusFile { path, interval: config.choria.status_update_interval }),
+        legacy_lifecycle_format: config.choria.legacy_lifecycle_format,
+        service_host: false,
+        soft_shutdown: config.soft_shutdown_timeout,
+        limits: Limits::default(),
+        connection,
+        security,
+        workers,
+    })
+}

@@ -17,7 +17,7 @@ use crate::util::suggest;
 pub struct Globals {
     /// `--config FILE`: the configuration file instead of the default ones.
     pub config: Option<PathBuf>,
-    /// `--debug`: log everything to standard error.
+    /// `--debug`: log everything.
     pub debug: bool,
     /// `--disable-tls`: plain connections; a laboratory setting.
     pub disable_tls: bool,

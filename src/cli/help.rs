@@ -13,7 +13,7 @@ const NAME_WIDTH: usize = 26;
 
 const GLOBAL_OPTIONS: &[(&str, &str)] = &[
     ("    --config FILE", "the configuration file instead of the default ones"),
-    ("    --debug", "log everything to standard error"),
+    ("    --debug", "log everything"),
     ("-h, --help", "show this text"),
     ("    --version", "show the version"),
 ];
@@ -207,7 +207,7 @@ Options:
 
 Options for every command:
       --config FILE           the configuration file instead of the default ones
-      --debug                 log everything to standard error
+      --debug                 log everything
   -h, --help                  show this text
       --version               show the version
 

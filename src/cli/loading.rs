@@ -64,7 +64,15 @@ impl Context {
         } else {
             log::LevelFilter::Warn
         };
-        context::start_log(target, level)
+        let is_file = matches!(target, Target::File(_));
+        match context::start_log(target, level) {
+            // A command of a user must not fail because only root may write the log it shares.
+            Err(failure) if is_file => {
+                log::warn!("{failure}");
+                Ok(())
+            }
+            result => result,
+        }
     }
 
     /// Daemons log where their file says; with `--debug` everything.

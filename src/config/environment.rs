@@ -104,8 +104,10 @@ impl Environment {
     }
 }
 
-/// How long a program that tells about the host may take.
-const ASK_LIMIT: Duration = Duration::from_secs(5);
+/// How long facter or puppet may take; both start slowly.
+const ASK_LIMIT: Duration = Duration::from_secs(10);
+/// How long the name service may take: every command waits for it.
+const NAME_LIMIT: Duration = Duration::from_secs(2);
 /// How much it may say, in bytes.
 const ANSWER_LIMIT: u64 = 64 * 1024;
 
@@ -124,10 +126,11 @@ fn run(program: &Path, args: &[&str]) -> Option<String> {
         output.by_ref().take(ANSWER_LIMIT).read_to_string(&mut text).ok().map(|_| text)
     });
     let started = Instant::now();
+    let limit = if program == Path::new("getent") { NAME_LIMIT } else { ASK_LIMIT };
     loop {
         match child.try_wait() {
             Ok(Some(status)) if status.success() => return reader.join().ok().flatten(),
-            Ok(None) if started.elapsed() < ASK_LIMIT => {
+            Ok(None) if started.elapsed() < limit => {
                 std::thread::sleep(Duration::from_millis(2));
             }
             Ok(Some(_)) => return None,

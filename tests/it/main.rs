@@ -1,9 +1,12 @@
 //! Behaviour tests: real processes of the real binary. One binary, one module a behaviour.
 
+mod cli_broker;
+mod cli_demo;
 mod cli_rpc;
 mod cli_tool;
 mod cli_usage;
 mod dependencies;
 mod layering;
 mod nats_client;
+mod reference_docs;
 mod rpc_client;

@@ -16,7 +16,7 @@ use crate::cli::session::{Selection, connect, failure, nobody, unless_interrupte
 use crate::rpc::{NodeReply, RequestOptions, Stats};
 
 selecting! {
-    /// Counts the values that a fact has on many nodes.
+    /// Count the values that a fact has on many nodes.
     #[argh(example = "{command_name} os.name\n\
         {command_name} os.release.major -F os.name=Debian --show-nodes\n\
         {command_name} virtual --json | jq 'map_values(.count)'")]

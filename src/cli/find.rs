@@ -15,7 +15,7 @@ use crate::cli::session::{Selection, connect, failure, unless_interrupted};
 const AGENT: &str = "rpcutil";
 
 selecting! {
-    /// Finds nodes and shows their names, one a line.
+    /// Find nodes and show their names, one a line.
     #[argh(example = "{command_name} -F country=mt\n\
         {command_name} -C /apache/ -A service --json\n\
         {command_name} -I /^web/ | wc -l")]

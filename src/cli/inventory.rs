@@ -19,7 +19,7 @@ use crate::ddl::builtin;
 use crate::rpc::{Client, NodeReply, RequestOptions, Stats};
 
 selecting! {
-    /// Shows all about one node: agents, classes, facts, counters. Or counts the nodes of each collective.
+    /// Show all about one node: agents, classes, facts, counters. Or count the nodes of each collective.
     #[argh(example = "{command_name} n1.example.net\n\
         {command_name} n1.example.net --json | jq .facts.os\n\
         {command_name} --collectives -F country=mt")]

@@ -12,12 +12,12 @@ use crate::cli::filters::{FilterWords, filtering};
 use crate::cli::render::ping::{histogram, line, statistics};
 use crate::cli::render::style::printable;
 use crate::cli::render::value::indented;
-use crate::cli::rpc::options::time;
+use crate::cli::rpc::options::{count, time};
 use crate::cli::session::{connect, failure, unless_interrupted};
 use crate::rpc::{Discovery, Pings};
 
 filtering! {
-    /// Asks nodes whether they are there and shows how long each took to answer.
+    /// Ask nodes whether they are there and show how long each took to answer.
     #[argh(example = "{command_name}\n\
         {command_name} -F os.family=Debian --graph\n\
         {command_name} --names | sort\n\
@@ -35,7 +35,7 @@ filtering! {
         #[argh(switch, short = 'j')]
         json: bool,
         /// stop after so many answers
-        #[argh(option, arg_name = "n")]
+        #[argh(option, arg_name = "n", from_str_fn(count))]
         expect: Option<usize>,
         /// how long to wait for answers, in seconds or like 500ms; the discovery timeout when not given
         #[argh(option, short = 't', arg_name = "time")]

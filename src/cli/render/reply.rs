@@ -186,6 +186,36 @@ mod tests {
         assert_eq!(text, format!("{HEADER}\n\n   {{\n      \"pong\": 1\n   }}\n\n"));
     }
 
+    /// What go-choria prints for data it also gives as JSON.
+    #[test]
+    fn the_same_text_as_the_reference() {
+        let document = include_str!("../../../testdata/reply/inventory.json");
+        let shown = include_str!("../../../testdata/reply/inventory.txt");
+        let document: Value = serde_json::from_str(document).expect("the capture is JSON");
+        let replies = document["replies"].as_array().expect("replies");
+        let reply = replies
+            .iter()
+            .find(|reply| reply["sender"] == "node1.example.net")
+            .expect("node1 replied");
+        let agent = crate::ddl::builtin::agent("rpcutil").expect("rpcutil is built in");
+        let action = agent.action("inventory").expect("rpcutil has inventory");
+        let labels = action
+            .outputs
+            .iter()
+            .map(|(name, output)| (name.clone(), output.display_as.clone()))
+            .collect();
+        let format = Format { style: Style::PLAIN, verbose: false, labels: &labels };
+        let text = block(
+            Reply { sender: "node1.example.net", status: 0, message: "OK", data: &reply["data"] },
+            format,
+        );
+        let body = shown.split_once('\n').map(|(_, rest)| rest).expect("a line about discovery");
+        let body = body.split("\nFinished processing").next().expect("a closing line");
+        // The reference escapes for HTML inside JSON; we do not.
+        let body = body.replace("\\u003c\\u0026\\u003e", "<&>");
+        assert_eq!(text, body);
+    }
+
     #[test]
     fn which_replies_are_shown() {
         for (display, good, bad) in [

@@ -10,7 +10,7 @@ use crate::rpc::{Limit, LimitMethod, LimitSize, Stats};
 use crate::util::duration;
 
 selecting! {
-    /// Runs an action of an agent on many nodes and shows their replies. Inputs are written key=value.
+    /// Run an action of an agent on many nodes and show their replies. Inputs are written key=value.
     ///
     /// Without an action it lists the actions of the agent; with an action and --help it shows what the action takes
     /// and answers.
@@ -50,7 +50,7 @@ selecting! {
         #[argh(option, arg_name = "number")]
         limit_seed: Option<i64>,
         /// ask so many nodes at a time
-        #[argh(option, arg_name = "size")]
+        #[argh(option, arg_name = "size", from_str_fn(count))]
         batch: Option<usize>,
         /// pause between batches, in seconds or like 500ms; 1 second when not given
         #[argh(option, arg_name = "time")]
@@ -89,7 +89,7 @@ selecting! {
         #[argh(option, short = 'r', arg_name = "subject")]
         reply_to: Option<String>,
         /// agent, action and inputs
-        #[argh(positional, greedy, arg_name = "agent action key=value")]
+        #[argh(positional, greedy, arg_name = "AGENT ACTION KEY=VALUE")]
         words: Vec<String>,
     }
 }
@@ -204,15 +204,9 @@ impl Rpc {
     /// # Errors
     /// When an option has a value it cannot have, or is not supported yet.
     pub fn options(&self) -> Result<Options, Failure> {
-        for (option, is_given) in [
-            ("--filter-replies", self.filter_replies.is_some()),
-            ("--reply-to", self.reply_to.is_some()),
-        ] {
-            if is_given {
-                return Err(
-                    Failure::new(format!("{option} is not supported yet")).hint("nothing was sent")
-                );
-            }
+        if self.filter_replies.is_some() {
+            let failure = Failure::new("--filter-replies is not supported yet");
+            return Err(failure.hint("nothing was sent"));
         }
         Ok(Options {
             form: self.form(),
@@ -286,6 +280,14 @@ fn fail_on(word: &str) -> Result<FailOn, Failure> {
         "all" => Ok(FailOn::All),
         _ => Err(Failure::new(format!("--fail-on cannot be '{word}', use none, any or all"))),
     }
+}
+
+/// A number of nodes given to an option.
+///
+/// # Errors
+/// When it is none.
+pub fn count(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "that is not a whole number".to_owned())
 }
 
 /// A span of time given to an option.

@@ -10,6 +10,8 @@ use super::session::{Phase, Session};
 use super::shard::Buffers;
 use super::shared::Context;
 use super::tls::Tls;
+use crate::crypto::hash::sha256_hex;
+use crate::crypto::x509::Certificate;
 use crate::sys::{Interest, Ready};
 
 /// A connection of one event loop.
@@ -228,7 +230,11 @@ fn not_now(error: &io::Error) -> Result<(), End> {
     }
 }
 
-/// The name of a certificate for the log.
-fn identity_of(certificate: &[u8]) -> String {
-    crate::crypto::hash::sha256_hex(certificate)
+/// The name of a certificate for the log: its common name, else its first DNS name, else its fingerprint.
+fn identity_of(der: &[u8]) -> String {
+    let certificate = Certificate::from_der(der).ok();
+    let name = certificate.as_ref().and_then(|certificate| {
+        certificate.common_name().or_else(|| certificate.dns_names().first().map(String::as_str))
+    });
+    name.map_or_else(|| sha256_hex(der), str::to_owned)
 }

@@ -5,6 +5,11 @@ use super::{Fault, Limits, parse_size};
 /// Blanks between a verb and its arguments that a line may have on top of its limit.
 const BLANKS_MAX: usize = 64;
 
+/// Words that any verb may have.
+const WORDS_MAX: usize = 5;
+/// Bytes of the longest verb and its line end, and some.
+const VERB_BYTES_MAX: usize = 16;
+
 /// A verb's argument rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
@@ -49,7 +54,7 @@ impl Span {
 #[derive(Debug, Clone)]
 pub(super) struct Head {
     pub verb: &'static Verb,
-    pub words: [Span; 5],
+    pub words: [Span; WORDS_MAX],
     pub word_count: u8,
     /// Bytes of headers, of headers and payload together; both 0 for verbs without payload.
     pub header_len: usize,
@@ -205,7 +210,8 @@ impl Framer {
     fn take_line(&mut self, input: &mut &[u8], limits: &Limits) -> Result<Option<Head>, Fault> {
         let end = memchr::memchr(b'\n', input);
         let taken = take(input, end.map_or(input.len(), |at| at + 1));
-        let longest = limits.json_line_bytes_max.max(limits.control_line_bytes_max) + BLANKS_MAX;
+        let arguments = limits.json_line_bytes_max.max(limits.control_line_bytes_max);
+        let longest = VERB_BYTES_MAX + BLANKS_MAX + arguments;
         if self.partial.len() + taken.len() > longest {
             // Which limit it is depends on the verb; without a known verb that is the fault.
             self.partial.extend(taken.iter().take(longest.saturating_sub(self.partial.len())));
@@ -275,6 +281,11 @@ fn check_partial_line(verbs: &'static [Verb], bytes: &[u8], limits: &Limits) -> 
     let Some(verb) = find_verb(verbs, bytes)? else { return Ok(()) };
     let rest = bytes.get(verb.name.len()..).unwrap_or_default();
     check_blank_after(verb, rest)?;
+    check_length(verb, rest, limits)
+}
+
+/// Refuses what follows a verb when it is too long, whether the line has its end or not.
+fn check_length(verb: &Verb, rest: &[u8], limits: &Limits) -> Result<(), Fault> {
     let rest = rest.strip_suffix(b"\r").unwrap_or(rest);
     let blanks = rest.iter().take_while(|byte| is_blank(**byte)).count();
     let bytes_max = line_limit(verb, limits);
@@ -310,22 +321,19 @@ fn parse_head(
     let head = match verb.shape {
         Shape::Words { .. } | Shape::Message { .. } => {
             check_blank_after(verb, bytes.get(after..).unwrap_or_default())?;
-            words(verb, bytes, after, limits)?
+            words(verb, bytes, after)
         }
         Shape::Bare | Shape::Text | Shape::Json => rest_of_line(verb, bytes, after),
     };
     let Some(head) = head else { return Ok(None) };
-    let bytes_max = line_limit(verb, limits);
-    let start = head.words.first().map_or(0, |span| span.start as usize).max(after);
-    let arguments = bytes.get(start..head.line_len - 1).unwrap_or_default();
-    if arguments.strip_suffix(b"\r").unwrap_or(arguments).len() > bytes_max {
-        return Err(Fault::ControlLineTooLong { bytes_max });
-    }
+    check_length(verb, bytes.get(after..head.line_len - 1).unwrap_or_default(), limits)?;
     match verb.shape {
-        Shape::Words { min, .. } if head.word_count < min => {
+        Shape::Words { min, max } | Shape::Message { min, max, .. }
+            if !(min..=max).contains(&head.word_count) =>
+        {
             Err(Fault::BadArguments { verb: verb.name })
         }
-        Shape::Message { min, sizes, .. } => sized(head, bytes, min, sizes, limits).map(Some),
+        Shape::Message { sizes, .. } => sized(head, bytes, sizes, limits).map(Some),
         _ => Ok(Some(head)),
     }
 }
@@ -355,20 +363,10 @@ fn rest_of_line(verb: &'static Verb, bytes: &[u8], after: usize) -> Option<Head>
 
 /// Splits a line into words in one pass.
 #[inline]
-fn words(
-    verb: &'static Verb,
-    bytes: &[u8],
-    after: usize,
-    limits: &Limits,
-) -> Result<Option<Head>, Fault> {
-    let max = match verb.shape {
-        Shape::Words { max, .. } | Shape::Message { max, .. } => usize::from(max),
-        _ => 0,
-    };
-    let mut spans = [Span::default(); 5];
+fn words(verb: &'static Verb, bytes: &[u8], after: usize) -> Option<Head> {
+    let mut spans = [Span::default(); WORDS_MAX];
     let mut count = 0;
     let mut start = None;
-    let scan_max = after + limits.control_line_bytes_max + BLANKS_MAX;
     for (at, byte) in bytes.iter().enumerate().skip(after) {
         if *byte > b' ' {
             start.get_or_insert(at);
@@ -380,16 +378,14 @@ fn words(
             continue;
         }
         if let Some(from) = start.take() {
-            let too_many = Fault::BadArguments { verb: verb.name };
-            if count == max {
-                return Err(too_many);
+            if let Some(span) = spans.get_mut(count) {
+                *span = Span::new(from, at);
             }
-            *spans.get_mut(count).ok_or(too_many)? = Span::new(from, at);
-            count += 1;
+            count = (count + 1).min(WORDS_MAX + 1);
         }
         if is_end {
             let is_canonical = is_canonical(&spans, count, after, at, bytes);
-            return Ok(Some(Head {
+            return Some(Head {
                 verb,
                 words: spans,
                 word_count: count as u8,
@@ -397,16 +393,19 @@ fn words(
                 total_len: 0,
                 line_len: at + 1,
                 is_canonical,
-            }));
-        }
-        if at > scan_max {
-            return Err(Fault::ControlLineTooLong { bytes_max: limits.control_line_bytes_max });
+            });
         }
     }
-    Ok(None)
+    None
 }
 
-fn is_canonical(spans: &[Span; 5], count: usize, after: usize, end: usize, bytes: &[u8]) -> bool {
+fn is_canonical(
+    spans: &[Span; WORDS_MAX],
+    count: usize,
+    after: usize,
+    end: usize,
+    bytes: &[u8],
+) -> bool {
     let mut expected = after + 1;
     for span in spans.iter().take(count) {
         if span.start as usize != expected {
@@ -419,11 +418,8 @@ fn is_canonical(spans: &[Span; 5], count: usize, after: usize, end: usize, bytes
 
 /// Reads the size words at the end of a message's line.
 #[inline]
-fn sized(mut head: Head, bytes: &[u8], min: u8, sizes: u8, limits: &Limits) -> Result<Head, Fault> {
+fn sized(mut head: Head, bytes: &[u8], sizes: u8, limits: &Limits) -> Result<Head, Fault> {
     let fault = || Fault::BadArguments { verb: head.verb.name };
-    if head.word_count < min {
-        return Err(fault());
-    }
     let last = usize::from(head.word_count) - 1;
     let total = parse_size(head.word(last, bytes)).ok_or_else(fault)?;
     let header = match sizes {

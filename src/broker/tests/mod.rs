@@ -1,5 +1,10 @@
 //! The protocol over real sockets, with short timeouts.
 
+mod delivery;
+mod lifecycle;
+mod protocol;
+mod tls;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -118,52 +123,4 @@ fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(start.elapsed() < PATIENCE, "never: {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
-}
-
-#[test]
-fn the_first_line_after_connect_and_ping_is_pong() {
-    let broker = start(settings());
-    let (mut peer, info) = Peer::raw(&broker);
-    assert_eq!(info.server_name, "broker.example");
-    assert_eq!((info.proto, info.headers, info.max_payload), (1, true, 1_048_576));
-    assert_eq!(
-        (info.client_id, info.client_ip.as_str(), info.cluster.as_str()),
-        (1, "127.0.0.1", "CHORIA")
-    );
-    assert_eq!((info.server_id.len(), info.auth_required, info.tls_required), (56, false, false));
-    assert!(info.version.starts_with("2.14."));
-    peer.send("CONNECT {\"verbose\":false,\"protocol\":1}\r\nPING\r\n");
-    peer.expect("PONG\r\n");
-    let greeting = peer.line();
-    assert!(
-        greeting.contains("\"connect_info\":true")
-            && greeting.contains("\"remote_account\":\"choria\"")
-    );
-    peer.expect_silence();
-}
-
-#[test]
-fn messages_reach_their_subscribers() {
-    let broker = start(settings());
-    let (mut one, mut two) = (Peer::open(&broker), Peer::open(&broker));
-    one.send("SUB foo.* 7\r\nSUB foo.bar 8\r\n");
-    one.sync();
-    two.send("PUB foo.x reply 5\r\nhello\r\nPUB other 1\r\nx\r\nPUB foo.y 0\r\n\r\n");
-    one.expect("MSG foo.x 7 reply 5\r\nhello\r\nMSG foo.y 7 0\r\n\r\n");
-    one.send("UNSUB 7\r\nPUB foo.bar 2\r\nme\r\nPING\r\n");
-    one.expect("MSG foo.bar 8 2\r\nme\r\nPONG\r\n");
-}
-
-#[test]
-fn connect_without_options_is_verbose_and_pedantic() {
-    let broker = start(settings());
-    let (mut peer, _) = Peer::raw(&broker);
-    peer.send("CONNECT {}\r\n");
-    peer.expect("+OK\r\n");
-    // +OK comes before the message it causes; the echo is on.
-    peer.send("SUB foo 1\r\nPUB foo 2\r\nhi\r\nPUB foo.* 0\r\n\r\nUNSUB 1\r\nPING\r\n");
-    peer.expect("+OK\r\n+OK\r\nMSG foo 1 2\r\nhi\r\n-ERR 'Invalid Publish Subject'\r\n+OK\r\n+OK\r\nPONG\r\n");
-    eventually("one connection is admitted", || broker.statistics().admitted == 1);
-    peer.send("ZZZ");
-    peer.expect_end("-ERR 'Unknown Protocol Operation'\r\n");
 }

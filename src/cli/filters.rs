@@ -88,8 +88,8 @@ pub struct SelectionWords {
     pub method_options: Vec<String>,
     /// `--discovery-timeout`
     pub timeout: Option<String>,
-    /// `--no-discovery-window`
-    pub whole_timeout: bool,
+    /// `--discovery-window` or `--no-discovery-window`
+    pub window: Option<bool>,
     /// `--nodes`
     pub nodes: Option<String>,
     /// `--federations`
@@ -194,7 +194,8 @@ macro_rules! selecting {
                     method: self.dm.clone(),
                     method_options: self.method_options.clone(),
                     timeout: self.discovery_timeout.clone(),
-                    whole_timeout: self.no_discovery_window && !self.discovery_window,
+                    window: (self.no_discovery_window || self.discovery_window)
+                        .then_some(self.discovery_window),
                     nodes: self.nodes.clone(),
                     federations: self.federations.clone(),
                 }
@@ -288,6 +289,8 @@ mod tests {
             .selection_words();
         assert_eq!(typed.nodes.as_deref(), Some("f"));
         assert_eq!(typed.method_options, ["a=b"]);
-        assert!(typed.whole_timeout);
+        assert_eq!(typed.window, Some(false));
+        assert_eq!(words(&["--discovery-window"]).selection_words().window, Some(true));
+        assert_eq!(words(&[]).selection_words().window, None);
     }
 }

@@ -77,7 +77,7 @@ impl Selection {
             filter,
             collective: Some(collective),
             timeout,
-            window: words.whole_timeout.then_some(false),
+            window: words.window,
         };
         Ok(Selection { discovery, method, is_listed, has_silent_input })
     }

@@ -49,7 +49,7 @@ impl Bar {
 
     pub(super) fn draw(&mut self) {
         let is_recent = self.drawn.is_some_and(|moment| moment.elapsed() < REDRAW);
-        if !self.is_wanted || (self.is_visible && is_recent && self.done < self.total) {
+        if !self.is_wanted || is_recent {
             return;
         }
         let elapsed = (self.done > 0).then(|| self.started.elapsed());

@@ -28,7 +28,7 @@ use crate::ddl::{Action, Agent};
 use crate::rpc::{Client, NodeReply, ReplyStream, RequestOptions, Stats, ddl_files};
 
 /// How often the clock of the progress bar is looked at.
-const TICK: Duration = Duration::from_millis(250);
+const TICK: Duration = Duration::from_millis(100);
 
 impl Subcommand for Rpc {
     async fn run(self, context: &Context) -> Result<Exit, Failure> {

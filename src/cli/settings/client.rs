@@ -1,10 +1,14 @@
 //! The settings of the client library.
 
+use std::time::SystemTime;
+
 use crate::cli::context::Context;
 use crate::cli::exit::Failure;
 use crate::cli::settings::{Insecure, connection, provider, security};
 use crate::config::Config;
+use crate::protocol::Request;
 use crate::rpc::ClientOptions;
+use crate::security::Provider;
 
 /// What the client library needs to act for the person at the terminal.
 ///
@@ -15,6 +19,7 @@ pub fn rpc_client(config: &Config, context: &Context) -> Result<ClientOptions, F
     let insecure = Insecure::of(&context.globals, &env)?;
     insecure.warn();
     let security = provider(security(config, &env, insecure)?)?;
+    warn_of_refusal(config, &security);
     let nats = connection(config, &env, &security, context.executor.clone())?;
     Ok(ClientOptions {
         nats,
@@ -29,4 +34,22 @@ pub fn rpc_client(config: &Config, context: &Context) -> Result<ClientOptions, F
         federations: config.choria.federation_collectives.clone(),
         executor: context.executor.clone(),
     })
+}
+
+/// Says when servers that judge as we do would refuse what this client sends: they stay silent, and nothing else
+/// would tell why. A certificate of another name than the caller's is the usual reason.
+fn warn_of_refusal(config: &Config, security: &Provider) {
+    let now = SystemTime::now();
+    let caller = security.caller();
+    let mut request =
+        Request::new("discovery", &config.main_collective, security.certname(), &caller, now);
+    request.message = b"check".to_vec();
+    // Signing fails again, and is reported, when a request is really made.
+    let Ok(secure) = security.secure_request(&request) else { return };
+    if let Err(denied) = security.verify(&secure, now) {
+        log::warn!(
+            "security: servers will refuse requests of {caller}: {denied}; is MCOLLECTIVE_CERTNAME the name of the \
+             certificate?"
+        );
+    }
 }

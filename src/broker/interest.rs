@@ -153,82 +153,135 @@ impl Members {
     }
 }
 
-/// One token of subjects with wildcards.
-#[derive(Debug)]
+/// One token of subjects with wildcards. Most have one child or none, and most are not the end of a subject.
+#[derive(Debug, Default)]
 struct Node {
-    children: HashMap<Box<[u8]>, Node, Seed>,
+    children: Children,
     star: Option<Box<Node>>,
-    /// Subscriptions that end in `>` behind this token.
+    ends: Option<Box<Ends>>,
+}
+
+/// The nodes below a node that are not wildcards.
+#[derive(Debug, Default)]
+enum Children {
+    #[default]
+    None,
+    One(Box<(Box<[u8]>, Node)>),
+    Many(Box<HashMap<Box<[u8]>, Node, Seed>>),
+}
+
+/// Subscriptions that end at a token.
+#[derive(Debug, Default)]
+struct Ends {
+    /// In `>` behind it.
     tail: Members,
-    /// Subscriptions that end here.
+    /// With it.
     here: Members,
 }
 
-impl Node {
-    fn new(seed: Seed) -> Node {
-        Node {
-            children: HashMap::with_hasher(seed),
-            star: None,
-            tail: Members::default(),
-            here: Members::default(),
+impl Children {
+    fn find(&self, token: &[u8]) -> Option<&Node> {
+        match self {
+            Children::None => None,
+            Children::One(child) => (*child.0 == *token).then_some(&child.1),
+            Children::Many(table) => table.get(token),
         }
     }
 
+    fn find_mut(&mut self, token: &[u8]) -> Option<&mut Node> {
+        match self {
+            Children::None => None,
+            Children::One(child) => (*child.0 == *token).then_some(&mut child.1),
+            Children::Many(table) => table.get_mut(token),
+        }
+    }
+
+    fn add(&mut self, token: &[u8], seed: Seed) {
+        *self = match std::mem::take(self) {
+            Children::None => Children::One(Box::new((token.into(), Node::default()))),
+            Children::One(child) => {
+                let mut table = HashMap::with_hasher(seed);
+                table.insert(child.0, child.1);
+                table.insert(token.into(), Node::default());
+                Children::Many(Box::new(table))
+            }
+            Children::Many(mut table) => {
+                table.insert(token.into(), Node::default());
+                Children::Many(table)
+            }
+        };
+    }
+
+    fn remove(&mut self, token: &[u8]) {
+        match self {
+            Children::Many(table) if table.len() > 1 => drop(table.remove(token)),
+            _ => *self = Children::None,
+        }
+    }
+}
+
+impl Node {
     fn members(&mut self, pattern: &[u8], seed: Seed) -> &mut Members {
         let mut node = self;
         for token in tokens(pattern) {
             node = match token {
-                b">" => return &mut node.tail,
-                b"*" => node.star.get_or_insert_with(|| Box::new(Node::new(seed))),
-                _ => node.children.entry(token.into()).or_insert_with(|| Node::new(seed)),
+                b">" => return &mut node.ends.get_or_insert_default().tail,
+                b"*" => node.star.get_or_insert_default(),
+                _ => node.child(token, seed),
             };
         }
-        &mut node.here
+        &mut node.ends.get_or_insert_default().here
+    }
+
+    fn child(&mut self, token: &[u8], seed: Seed) -> &mut Node {
+        if self.children.find(token).is_none() {
+            self.children.add(token, seed);
+        }
+        // Proven by the lines above.
+        self.children.find_mut(token).expect("the child was added")
     }
 
     /// Removes a subscription and the nodes nobody needs any more; true when this node is one of them.
     fn remove(&mut self, pattern: Option<&[u8]>, sub: &Arc<Sub>, removed: &mut bool) -> bool {
-        let Some(pattern) = pattern else {
-            *removed = self.here.remove(sub);
-            return self.is_empty();
-        };
-        let (token, rest) = split_token(pattern);
-        match token {
-            b">" => *removed = self.tail.remove(sub),
-            b"*" => {
+        match pattern.map(split_token) {
+            None => *removed = self.ends.as_mut().is_some_and(|ends| ends.here.remove(sub)),
+            Some((b">", _)) => {
+                *removed = self.ends.as_mut().is_some_and(|ends| ends.tail.remove(sub));
+            }
+            Some((b"*", rest)) => {
                 if self.star.as_mut().is_some_and(|node| node.remove(rest, sub, removed)) {
                     self.star = None;
                 }
             }
-            _ => {
-                if self.children.get_mut(token).is_some_and(|node| node.remove(rest, sub, removed))
-                {
+            Some((token, rest)) => {
+                let child = self.children.find_mut(token);
+                if child.is_some_and(|node| node.remove(rest, sub, removed)) {
                     self.children.remove(token);
                 }
             }
+        }
+        if self.ends.as_ref().is_some_and(|ends| ends.here.is_empty() && ends.tail.is_empty()) {
+            self.ends = None;
         }
         self.is_empty()
     }
 
     fn is_empty(&self) -> bool {
-        self.children.is_empty()
-            && self.star.is_none()
-            && self.tail.is_empty()
-            && self.here.is_empty()
+        matches!(self.children, Children::None) && self.star.is_none() && self.ends.is_none()
     }
 
     /// Collects what matches the rest of a subject. Goes as deep as the subject has tokens.
     fn collect(&self, subject: Option<&[u8]>, matches: &mut Matches) {
         let Some(subject) = subject else {
-            self.here.collect(matches);
+            self.ends.iter().for_each(|ends| ends.here.collect(matches));
             return;
         };
-        self.tail.collect(matches);
+        self.ends.iter().for_each(|ends| ends.tail.collect(matches));
         let (token, rest) = split_token(subject);
         if let Some(node) = &self.star {
             node.collect(rest, matches);
         }
-        if let Some(node) = self.children.get(token) {
+        if let Some(node) = self.children.find(token) {
             node.collect(rest, matches);
         }
     }
@@ -306,7 +359,7 @@ struct Tables {
 impl Interest {
     pub fn new() -> Interest {
         let seed = Seed::random();
-        let wild = Node::new(seed);
+        let wild = Node::default();
         Interest {
             seed,
             tables: RwLock::new(Tables { exact: HashMap::with_hasher(seed), wild, count: 0 }),
@@ -419,6 +472,7 @@ impl Interest {
 mod tests {
     use super::*;
     use crate::broker::link::tests::loose_link;
+    use crate::nats::subject::matches;
 
     fn subscribe(
         interest: &Interest,
@@ -496,6 +550,34 @@ mod tests {
         let between = interest.stamp(hash);
         subscribe(&interest, &link, "bar.*", None);
         assert_ne!(between, interest.stamp(hash));
+    }
+
+    #[test]
+    fn wildcards_come_and_go_in_any_order() {
+        let interest = Interest::new();
+        let link = loose_link();
+        let mut random = fastrand::Rng::with_seed(3);
+        let mut subs: Vec<Arc<Sub>> = Vec::new();
+        let token = |random: &mut fastrand::Rng| ["a", "b", "c", "*"][random.usize(..4)];
+        for _ in 0..3000 {
+            if subs.is_empty() || random.usize(..5) < 3 && subs.len() < 60 {
+                let mut subject: Vec<_> =
+                    (0..random.usize(1..4)).map(|_| token(&mut random)).collect();
+                subject.extend(random.bool().then_some(">"));
+                subs.push(subscribe(&interest, &link, &subject.join("."), None));
+            } else {
+                let sub = subs.swap_remove(random.usize(..subs.len()));
+                interest.unsubscribe([sub].iter());
+            }
+            let subject: Vec<_> = (0..random.usize(1..5)).map(|_| token(&mut random)).collect();
+            let subject = subject.join(".");
+            let expected =
+                subs.iter().filter(|sub| matches(&sub.subject, subject.as_bytes())).count();
+            assert_eq!(interest.find(subject.as_bytes()).plain.len(), expected, "{subject}");
+        }
+        interest.unsubscribe(subs.iter());
+        let tables = interest.tables.read().expect("lock");
+        assert!(tables.exact.is_empty() && tables.wild.is_empty());
     }
 
     #[test]

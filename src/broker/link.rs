@@ -161,8 +161,7 @@ impl Link {
         }
         if written < staged.len() {
             out.push_front(staged, written);
-            out.progress_ms = now_ms;
-            self.watch_write(&mut out, true);
+            self.watch_write(&mut out, true, now_ms);
         } else if !out.queue.is_empty() {
             drop(out);
             self.drain(now_ms);
@@ -187,7 +186,7 @@ impl Link {
                 }
                 let Some(socket) = out.socket.clone() else { return };
                 if out.queue.is_empty() {
-                    self.watch_write(&mut out, false);
+                    self.watch_write(&mut out, false, now_ms);
                     return self.let_go(out);
                 }
                 out.is_writing = true;
@@ -202,7 +201,7 @@ impl Link {
                 Err(error) => return self.fail(&mut out, Failure::Socket(error)),
                 Ok(is_full) if is_full || budget == 0 => {
                     let has_more = !out.queue.is_empty();
-                    self.watch_write(&mut out, has_more);
+                    self.watch_write(&mut out, has_more, now_ms);
                     return self.let_go(out);
                 }
                 Ok(_) => {}
@@ -227,10 +226,7 @@ impl Link {
         let mut out = lock(&self.out);
         out.is_writing = false;
         out.restore(batch, taken, now_ms);
-        if is_full && !out.interest.write {
-            out.progress_ms = now_ms;
-        }
-        self.watch_write(&mut out, is_full);
+        self.watch_write(&mut out, is_full, now_ms);
         self.let_go(out);
     }
 
@@ -271,9 +267,11 @@ impl Link {
         }
     }
 
-    fn watch_write(&self, out: &mut Outbound, wanted: bool) {
+    /// Whether room in the socket is of interest. The write deadline runs from the moment it becomes so.
+    fn watch_write(&self, out: &mut Outbound, wanted: bool, now_ms: u64) {
         if out.interest.write != wanted {
             out.interest.write = wanted;
+            out.progress_ms = now_ms;
             self.apply(out);
         }
         if wanted && !std::mem::replace(&mut out.is_listed, true) {
@@ -542,6 +540,15 @@ pub(super) mod tests {
         assert!(link.check_deadline(10_999, 10_000));
         assert!(!link.check_deadline(11_000, 10_000));
         assert_eq!(link.failure(), Some(Failure::WriteDeadline));
+    }
+
+    #[test]
+    fn the_deadline_runs_from_when_the_socket_was_full() {
+        let (link, _peer) = pair(BOUNDS);
+        let big = vec![0; 8 << 20];
+        assert_eq!(link.send(&mut staged(&link, &big), true, 0), Sent::HandOver);
+        link.drain(60_000);
+        assert!(link.check_deadline(60_001, 10_000));
     }
 
     #[test]

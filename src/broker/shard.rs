@@ -494,3 +494,41 @@ impl Shard {
 
 /// Bytes read in one turn from which a connection counts as one that sends much.
 const HEAVY_BYTES: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+    use crate::broker::Settings;
+    use crate::broker::home::Indexes;
+    use crate::broker::link::tests::BOUNDS;
+
+    #[test]
+    fn a_panic_costs_one_connection() {
+        let listener = sys::listen(SocketAddr::from(([127, 0, 0, 1], 0)), 8).expect("listen");
+        let address = listener.local_addr().expect("address");
+        let home = Arc::new(Home::new(BOUNDS, Arc::new(Indexes::default())).expect("home"));
+        let shared = Arc::new(Shared::new(Settings::default(), address, vec![home.clone()]));
+        let mut shard = Shard::new(shared, home, None);
+        let mut peers: Vec<_> = (0..2)
+            .map(|_| {
+                let peer = TcpStream::connect(address).expect("connect");
+                shard.adopt(vec![sys::accept(&listener).expect("accept")]);
+                peer
+            })
+            .collect();
+        let tokens = shard.connections.tokens();
+        shard.serve(tokens[0], |_, _| panic!("on purpose"));
+        let mut rest = String::new();
+        peers[0].read_to_string(&mut rest).expect("a clean end");
+        assert!(rest.starts_with("INFO ") && rest.ends_with("\r\n"));
+        assert_eq!(shard.connections.tokens(), &tokens[1..]);
+        assert_eq!(shard.cx.home.counters.panics.load(std::sync::atomic::Ordering::Relaxed), 1);
+        assert_eq!(shard.unadmitted, 1);
+        shard.serve(tokens[1], |connection, _| {
+            assert_eq!(connection.session.phase, Phase::Connecting);
+            Ok(())
+        });
+    }
+}

@@ -13,10 +13,8 @@ use super::word::Word;
 
 /// Bytes over all buffers at which they are sent within a turn.
 const STAGED_BYTES_MAX: usize = 512 * 1024;
-/// Buffers kept for later turns.
-const SPARE_MAX: usize = 256;
-/// Bytes a kept buffer may hold.
-const SPARE_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of all buffers that are kept for later turns.
+const SPARE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Receivers above which other event loops do the writing to their own connections.
 const WIDE: usize = 64;
 
@@ -139,6 +137,7 @@ pub(super) struct Stage {
     slots: Vec<u32>,
     open: Vec<Staged>,
     spare: Vec<Spare>,
+    spare_bytes: usize,
     bytes: usize,
 }
 
@@ -169,6 +168,7 @@ impl Stage {
 
     fn open_for(&mut self, link: &Arc<Link>) -> &mut Staged {
         let spare = self.spare.pop().unwrap_or_default();
+        self.spare_bytes -= spare.bytes.capacity();
         let slot = self.open.len();
         self.slots[link.index as usize] = slot as u32;
         self.open.push(Staged::reusing(link.clone(), spare));
@@ -236,9 +236,9 @@ impl Stage {
                 Sent::HandOver => flushed.handed_over.push(staged.link.clone()),
             }
             staged.clear();
-            if self.spare.len() < SPARE_MAX
-                && (1..=SPARE_BYTES_MAX).contains(&staged.bytes.capacity())
-            {
+            let kept = self.spare_bytes + staged.bytes.capacity();
+            if kept <= SPARE_BYTES_MAX && staged.bytes.capacity() > 0 {
+                self.spare_bytes = kept;
                 self.spare.push(Spare { bytes: staged.bytes, cuts: staged.cuts });
             }
         }

@@ -167,7 +167,13 @@ enum Children {
     #[default]
     None,
     One(Box<(Box<[u8]>, Node)>),
-    Many(Box<HashMap<Box<[u8]>, Node, Seed>>),
+    Many(Box<Table>),
+}
+
+/// Boxed, because it is much larger than what most nodes need.
+#[derive(Debug)]
+struct Table {
+    nodes: HashMap<Box<[u8]>, Node, Seed>,
 }
 
 /// Subscriptions that end at a token.
@@ -184,7 +190,7 @@ impl Children {
         match self {
             Children::None => None,
             Children::One(child) => (*child.0 == *token).then_some(&child.1),
-            Children::Many(table) => table.get(token),
+            Children::Many(table) => table.nodes.get(token),
         }
     }
 
@@ -192,7 +198,7 @@ impl Children {
         match self {
             Children::None => None,
             Children::One(child) => (*child.0 == *token).then_some(&mut child.1),
-            Children::Many(table) => table.get_mut(token),
+            Children::Many(table) => table.nodes.get_mut(token),
         }
     }
 
@@ -200,13 +206,13 @@ impl Children {
         *self = match std::mem::take(self) {
             Children::None => Children::One(Box::new((token.into(), Node::default()))),
             Children::One(child) => {
-                let mut table = HashMap::with_hasher(seed);
-                table.insert(child.0, child.1);
-                table.insert(token.into(), Node::default());
-                Children::Many(Box::new(table))
+                let mut nodes = HashMap::with_hasher(seed);
+                nodes.insert(child.0, child.1);
+                nodes.insert(token.into(), Node::default());
+                Children::Many(Box::new(Table { nodes }))
             }
             Children::Many(mut table) => {
-                table.insert(token.into(), Node::default());
+                table.nodes.insert(token.into(), Node::default());
                 Children::Many(table)
             }
         };
@@ -214,7 +220,7 @@ impl Children {
 
     fn remove(&mut self, token: &[u8]) {
         match self {
-            Children::Many(table) if table.len() > 1 => drop(table.remove(token)),
+            Children::Many(table) if table.nodes.len() > 1 => drop(table.nodes.remove(token)),
             _ => *self = Children::None,
         }
     }

@@ -130,17 +130,19 @@ pub async fn connect(
     config: &Config,
     federations: Option<&str>,
 ) -> Result<Client, Failure> {
-    let mut options = settings::rpc_client(config, context)?;
+    let mut config = config.clone();
     // The environment wins over the option, as with the reference.
     let is_fixed = std::env::var_os("CHORIA_FED_COLLECTIVE").is_some_and(|value| !value.is_empty());
     if let Some(names) = federations.filter(|_| !is_fixed) {
-        options.federations = names
+        // Federated clients have brokers of their own: this decides where to connect as well.
+        config.choria.federation_collectives = names
             .split(',')
             .map(str::trim)
             .filter(|name| !name.is_empty())
             .map(str::to_owned)
             .collect();
     }
+    let options = settings::rpc_client(&config, context)?;
     unless_interrupted(context, Client::connect(options)).await?.map_err(failure)
 }
 

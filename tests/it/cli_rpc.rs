@@ -116,6 +116,15 @@ fn mistakes_are_found_before_anything_is_sent() {
 }
 
 #[test]
+fn readers_of_lines_are_told_as_well() {
+    let home = Home::new("lines");
+    let output = home.run("rpc service restart --jsonl");
+    let line = "{\"k\":\"error\",\"err\":\"invalid input: input 'service' is required\"}\n";
+    assert_eq!(text(&output.stdout), line);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
 fn what_is_not_supported_is_refused() {
     let home = Home::new("unsupported");
     let rpc = "rpc service restart service=x";

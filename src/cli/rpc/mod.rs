@@ -15,12 +15,13 @@ use serde_json::{Map, Value, json};
 use smol::Timer;
 use smol::future::or;
 
-use options::{Options, Rpc, inputs};
+use options::{Form, Options, Rpc, inputs};
 use output::Output;
 
 use crate::cli::command::Subcommand;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::render::document::Line;
 use crate::cli::render::{help, value};
 use crate::cli::session::{Selection, connect, failure, nobody, unless_interrupted};
 use crate::config::Config;
@@ -32,6 +33,29 @@ const TICK: Duration = Duration::from_millis(100);
 
 impl Subcommand for Rpc {
     async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let mut is_told = false;
+        let result = self.perform(context, &mut is_told).await;
+        // Whoever reads lines learns from them what went wrong, mistakes on the command line included.
+        if let (Err(failure), true, false) = (&result, self.form() == Form::JsonLines, is_told) {
+            print(&format!("{}\n", Line::Error { err: &failure.message }.render()))?;
+        }
+        result
+    }
+
+    fn help_about(positionals: &[String], context: &Context) -> Result<Option<String>, Failure> {
+        let config = context.client_config()?;
+        let Some(name) = positionals.first() else { return Ok(None) };
+        let agent = resolve(&config, name)?;
+        Ok(Some(match positionals.get(1) {
+            Some(action) => help::action(&agent, find(&agent, action)?),
+            None => help::agent(&agent),
+        }))
+    }
+}
+
+impl Rpc {
+    /// Does everything; `is_told` is whether a failure has been put into the result.
+    async fn perform(&self, context: &Context, is_told: &mut bool) -> Result<Exit, Failure> {
         let config = context.client_config()?;
         let options = self.options()?;
         let (agent, action) = match self.words() {
@@ -65,18 +89,9 @@ impl Subcommand for Rpc {
         let result = call.run(&mut output, federations.as_deref(), self.reply_to()).await;
         if let Err(failure) = &result {
             output.failed(failure);
+            *is_told = true;
         }
         result
-    }
-
-    fn help_about(positionals: &[String], context: &Context) -> Result<Option<String>, Failure> {
-        let config = context.client_config()?;
-        let Some(name) = positionals.first() else { return Ok(None) };
-        let agent = resolve(&config, name)?;
-        Ok(Some(match positionals.get(1) {
-            Some(action) => help::action(&agent, find(&agent, action)?),
-            None => help::agent(&agent),
-        }))
     }
 }
 

@@ -232,7 +232,8 @@ impl Rpc {
         })
     }
 
-    fn form(&self) -> Form {
+    /// What the result looks like; of several options the strongest counts.
+    pub fn form(&self) -> Form {
         match (self.senders, self.json, self.jsonl, self.table) {
             (true, true, _, _) => Form::SendersJson,
             (true, false, _, _) => Form::Senders,

@@ -2,6 +2,7 @@
 
 mod cli_broker;
 mod cli_demo;
+mod cli_replies;
 mod cli_rpc;
 mod cli_tool;
 mod cli_usage;

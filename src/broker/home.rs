@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::pool::Pool;
 use crate::sys::{Epoll, Interest, Wake};
 
 /// Token of the wake-up in the epoll set.
@@ -24,6 +25,8 @@ pub(super) struct Home {
     blocked: Mutex<Vec<u64>>,
     pub bounds: Bounds,
     pub indexes: Arc<Indexes>,
+    /// Large buffers for all event loops.
+    pub pool: Arc<Pool>,
     pub counters: Counters,
 }
 
@@ -48,7 +51,7 @@ pub(super) enum Mail {
 }
 
 impl Home {
-    pub fn new(bounds: Bounds, indexes: Arc<Indexes>) -> io::Result<Home> {
+    pub fn new(bounds: Bounds, indexes: Arc<Indexes>, pool: Arc<Pool>) -> io::Result<Home> {
         let (epoll, wake) = (Epoll::new()?, Wake::new()?);
         epoll.add(&wake, WAKE, Interest::READ)?;
         Ok(Home {
@@ -59,6 +62,7 @@ impl Home {
             blocked: Mutex::default(),
             bounds,
             indexes,
+            pool,
             counters: Counters::default(),
         })
     }

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::home::{Home, lock};
+use super::pool::Pool;
 use super::stage::Staged;
 use crate::sys::Interest;
 
@@ -193,6 +194,7 @@ impl Link {
                 (Batch { chunks: std::mem::take(&mut out.queue), offset: out.offset }, socket)
             };
             let (written, full) = batch.write(&socket);
+            batch.skip(written, &self.home.pool);
             let mut out = lock(&self.out);
             out.is_writing = false;
             out.restore(batch, written, now_ms);
@@ -222,7 +224,8 @@ impl Link {
     }
 
     /// Gives back what is left of a queue after `taken` bytes of it were used. `is_full`: watch for room.
-    pub fn restore_queue(&self, batch: Batch, taken: usize, is_full: bool, now_ms: u64) {
+    pub fn restore_queue(&self, mut batch: Batch, taken: usize, is_full: bool, now_ms: u64) {
+        batch.skip(taken, &self.home.pool);
         let mut out = lock(&self.out);
         out.is_writing = false;
         out.restore(batch, taken, now_ms);
@@ -360,36 +363,21 @@ impl Outbound {
     fn push_front(&mut self, staged: &mut Staged, written: usize) {
         let later = std::mem::take(&mut self.queue);
         self.queued_bytes += staged.len() - written;
-        staged.move_into(&mut self.queue);
-        self.offset = 0;
-        self.skip(written);
+        let mut batch = Batch::default();
+        staged.move_into(&mut batch.chunks);
+        batch.drop_sent(written, drop);
+        self.queue = batch.chunks;
+        self.offset = batch.offset;
         self.queue.extend(later);
     }
 
-    /// Drops sent bytes from the front of the queue.
-    fn skip(&mut self, mut sent: usize) {
-        sent += self.offset;
-        self.offset = 0;
-        while let Some(first) = self.queue.front() {
-            let length = first.bytes().len();
-            if sent < length {
-                self.offset = sent;
-                return;
-            }
-            sent -= length;
-            self.queue.pop_front();
-        }
-        // An idle connection keeps no memory for a queue.
-        self.queue = VecDeque::new();
-    }
-
+    /// Puts back what is left of a batch of which `written` bytes are gone.
     fn restore(&mut self, batch: Batch, written: usize, now_ms: u64) {
         if self.failure.is_some() || self.socket.is_none() {
             return;
         }
         let later = std::mem::replace(&mut self.queue, batch.chunks);
         self.offset = batch.offset;
-        self.skip(written);
         if self.queue.is_empty() {
             self.queue = later;
         } else {
@@ -403,7 +391,7 @@ impl Outbound {
 }
 
 /// A queue that was taken out to be written.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Batch {
     pub chunks: VecDeque<Chunk>,
     /// Bytes of the first chunk that are sent already.
@@ -411,6 +399,30 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    /// Drops sent bytes from the front. Not to be called while a link is locked.
+    fn skip(&mut self, sent: usize, pool: &Pool) {
+        self.drop_sent(sent, |chunk| {
+            if let Chunk::Own(bytes) = chunk {
+                pool.give(bytes);
+            }
+        });
+    }
+
+    fn drop_sent(&mut self, mut sent: usize, mut dispose: impl FnMut(Chunk)) {
+        sent += std::mem::take(&mut self.offset);
+        while let Some(first) = self.chunks.front() {
+            let length = first.bytes().len();
+            if sent < length {
+                self.offset = sent;
+                return;
+            }
+            sent -= length;
+            self.chunks.pop_front().map(&mut dispose);
+        }
+        // An idle connection keeps no memory for a queue.
+        self.chunks = VecDeque::new();
+    }
+
     /// Slices of what is unsent, as many as one call takes.
     fn slices(&self) -> Vec<IoSlice<'_>> {
         let mut skip = self.offset;
@@ -467,7 +479,7 @@ fn write_staged(mut socket: &TcpStream, staged: &Staged) -> (usize, Option<io::E
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::broker::home::{Bounds, Indexes};
+    use crate::broker::home::Bounds;
     use crate::sys;
     use std::io::Read;
     use std::net::SocketAddr;
@@ -477,7 +489,7 @@ pub(super) mod tests {
         let listener = sys::listen(SocketAddr::from(([127, 0, 0, 1], 0)), 8).expect("listen");
         let peer = TcpStream::connect(listener.local_addr().expect("address")).expect("connect");
         let (socket, _) = sys::accept(&listener).expect("accept");
-        let home = Arc::new(Home::new(bounds, Arc::new(Indexes::default())).expect("home"));
+        let home = Arc::new(Home::new(bounds, Arc::default(), Arc::default()).expect("home"));
         let socket = Arc::new(socket);
         home.epoll.add(&socket, 1, Interest::READ).expect("add");
         (Link::new(1, home, false, socket), peer)

@@ -31,6 +31,7 @@ mod home;
 mod interest;
 mod link;
 mod permissions;
+mod pool;
 mod router;
 mod session;
 mod settings;
@@ -58,6 +59,7 @@ pub use settings::Settings;
 
 use crate::sys::{self, Interest};
 use home::{Bounds, Counters, Home, Indexes, LISTENER, Mail};
+use pool::Pool;
 use shard::Shard;
 use shared::Shared;
 
@@ -219,6 +221,6 @@ fn homes(settings: &Settings) -> io::Result<Vec<Arc<Home>>> {
     };
     let bounds =
         Bounds { pending_bytes_max: settings.pending_bytes_max, pause_bytes: settings.pause_bytes };
-    let indexes = Arc::new(Indexes::default());
-    (0..threads).map(|_| Home::new(bounds, indexes.clone()).map(Arc::new)).collect()
+    let (indexes, pool) = (Arc::new(Indexes::default()), Arc::new(Pool::default()));
+    (0..threads).map(|_| Home::new(bounds, indexes.clone(), pool.clone()).map(Arc::new)).collect()
 }

@@ -100,6 +100,7 @@ impl Session {
     /// Handles what was read.
     pub fn feed(&mut self, mut input: &[u8], cx: &mut Context) -> Result<(), End> {
         let shared = cx.shared.clone();
+        cx.router.stage.expect(input.len());
         let mut decoder = std::mem::take(&mut self.decoder);
         let result = loop {
             let mut limits = &shared.first_limits;

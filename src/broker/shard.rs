@@ -419,6 +419,7 @@ impl Shard {
         if now >= self.next_forget_ms {
             self.next_forget_ms = now + FORGET_MS;
             self.cx.router.forget();
+            self.cx.home.pool.clear();
             self.displace();
         }
         self.go_on_as_lame_duck();
@@ -501,14 +502,13 @@ mod tests {
 
     use super::*;
     use crate::broker::Settings;
-    use crate::broker::home::Indexes;
     use crate::broker::link::tests::BOUNDS;
 
     #[test]
     fn a_panic_costs_one_connection() {
         let listener = sys::listen(SocketAddr::from(([127, 0, 0, 1], 0)), 8).expect("listen");
         let address = listener.local_addr().expect("address");
-        let home = Arc::new(Home::new(BOUNDS, Arc::new(Indexes::default())).expect("home"));
+        let home = Arc::new(Home::new(BOUNDS, Arc::default(), Arc::default()).expect("home"));
         let shared = Arc::new(Shared::new(Settings::default(), address, vec![home.clone()]));
         let mut shard = Shard::new(shared, home, None);
         let mut peers: Vec<_> = (0..2)

@@ -18,6 +18,11 @@ const SPARE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Receivers above which other event loops do the writing to their own connections.
 const WIDE: usize = 64;
 
+/// Bytes read at once from which buffers begin large.
+const LARGE_BYTES_MIN: usize = 16 * 1024;
+/// Buffers of one turn that may begin large.
+const LARGE_MAX: usize = 16;
+
 const NO_SLOT: u32 = u32::MAX;
 
 /// A shared piece, and where among the copied bytes it belongs.
@@ -97,10 +102,11 @@ impl Staged {
     /// Moves everything to the end of a queue.
     pub fn move_into(&mut self, queue: &mut VecDeque<Chunk>) {
         if self.cuts.is_empty() {
-            let bytes = std::mem::take(&mut self.bytes);
             // A buffer with much room is worth more to the next turn than to the queue.
-            let is_roomy = bytes.capacity() > 2 * bytes.len() + 64;
-            queue.push_back(Chunk::Own(if is_roomy { bytes.as_slice().to_vec() } else { bytes }));
+            let is_roomy = self.bytes.capacity() > 2 * self.bytes.len() + 64;
+            let bytes = if is_roomy { self.bytes.clone() } else { std::mem::take(&mut self.bytes) };
+            queue.push_back(Chunk::Own(bytes));
+            self.clear();
             return;
         }
         let mut from = 0;
@@ -139,6 +145,8 @@ pub(super) struct Stage {
     spare: Vec<Spare>,
     spare_bytes: usize,
     bytes: usize,
+    /// Bytes that are being handled now: about what a receiver of all of them gets.
+    expected_bytes: usize,
 }
 
 /// What sending all buffers brought to light.
@@ -167,12 +175,32 @@ impl Stage {
     }
 
     fn open_for(&mut self, link: &Arc<Link>) -> &mut Staged {
-        let spare = self.spare.pop().unwrap_or_default();
-        self.spare_bytes -= spare.bytes.capacity();
+        let spare = match self.spare.pop() {
+            Some(spare) => {
+                self.spare_bytes -= spare.bytes.capacity();
+                spare
+            }
+            None => self.new_buffer(link),
+        };
         let slot = self.open.len();
         self.slots[link.index as usize] = slot as u32;
         self.open.push(Staged::reusing(link.clone(), spare));
         &mut self.open[slot]
+    }
+
+    /// With much to come for few receivers a large buffer at once is better than one that grows.
+    fn new_buffer(&self, link: &Link) -> Spare {
+        if self.expected_bytes < LARGE_BYTES_MIN || self.open.len() >= LARGE_MAX {
+            return Spare::default();
+        }
+        let room = self.expected_bytes + self.expected_bytes / 4;
+        let pooled = link.home.pool.take();
+        Spare { bytes: pooled.unwrap_or_else(|| Vec::with_capacity(room)), cuts: Vec::new() }
+    }
+
+    /// Tells how many bytes are going to be handled.
+    pub fn expect(&mut self, bytes: usize) {
+        self.expected_bytes = bytes;
     }
 
     /// Adds bytes that are not a message: answers.

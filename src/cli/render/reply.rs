@@ -84,7 +84,7 @@ pub fn block(reply: Reply<'_>, format: Format<'_>) -> String {
         if reply.status != 0 {
             out.push_str(&failure(reply.message, format.style));
         }
-        let json = indented(reply.data, 3).replace('\n', "\n   ");
+        let json = printable(&indented(reply.data, 3)).replace('\n', "\n   ");
         out.push_str(&format!("   {json}\n\n"));
     } else if reply.status != 0 {
         out.push_str(&failure(reply.message, format.style));
@@ -128,6 +128,7 @@ fn outputs(data: &Value, labels: &BTreeMap<String, String>) -> String {
             }
             scalar => printable(&plain(scalar)),
         };
+        let label = printable(label);
         out.push_str(&format!("{label:>width$}: {}\n", text.trim(), width = longest + 3));
     }
     out

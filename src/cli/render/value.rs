@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::style::printable;
+
 /// How [`pretty`] lays a value out.
 #[derive(Debug, Clone, Copy)]
 pub struct Layout<'a> {
@@ -17,7 +19,8 @@ pub struct Layout<'a> {
 pub fn pretty(value: &Value, layout: Layout<'_>) -> String {
     let mut out = String::from(layout.prefix);
     write(&mut out, value, layout, 0);
-    out.split_off(layout.prefix.len())
+    // JSON escapes control characters but for those above 127.
+    printable(&out.split_off(layout.prefix.len()))
 }
 
 /// One value on one line: text as it is, nothing for null, JSON for the rest.
@@ -137,6 +140,11 @@ mod tests {
             "{\n    \"a\": {},\n    \"b\": [\"x\", [\"y\"]]\n  }",
         );
         check(json!([{"a": 1}]), "[\n    {\n      \"a\": 1\n    }\n  ]");
+    }
+
+    #[test]
+    fn nothing_reaches_the_terminal_as_a_command() {
+        check(json!({"a\u{1b}": "\u{9b}2J"}), "{\n    \"a\\u001b\": \"\\u{9b}2J\"\n  }");
     }
 
     #[test]

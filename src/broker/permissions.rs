@@ -44,7 +44,7 @@ fn quoted(bytes: &[u8]) -> String {
     format!("{:?}", String::from_utf8_lossy(bytes))
 }
 
-const RESERVED_SUBJECTS: [&[u8]; 3] = [b"_GR_.", b"$GR.", b"$NRG."];
+const RESERVED_SUBJECTS: [&[u8]; 2] = [b"_GR_.", b"$NRG."];
 const RESERVED_REPLIES: [&[u8]; 3] = [b"_R_.", b"$JS.ACK.", b"_GR_."];
 const RESERVED_QUEUE: &[u8] = b"_sys_";
 

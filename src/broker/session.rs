@@ -1,8 +1,11 @@
 //! One connection as a state machine: operations in, answers and messages staged. It does no I/O.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+
+use serde::de::IgnoredAny;
 
 use super::end::{End, Reason};
 use super::interest::Wanted;
@@ -187,10 +190,12 @@ impl Session {
                 Ok(())
             }
             ClientOp::Ok => Ok(()),
-            ClientOp::Info(json) => match serde_json::from_slice::<serde::de::IgnoredAny>(json) {
-                Ok(_) => Ok(()),
-                Err(_) => Err(End::silent(Reason::BadJson)),
-            },
+            ClientOp::Info(json) => {
+                match serde_json::from_slice::<Option<HashMap<String, IgnoredAny>>>(json) {
+                    Ok(_) => Ok(()),
+                    Err(_) => Err(End::silent(Reason::BadJson)),
+                }
+            }
             ClientOp::Err(text) => {
                 let text = String::from_utf8_lossy(text).into_owned();
                 Err(End::silent(Reason::ClientError(text)))

@@ -127,6 +127,8 @@ const DIALOGUES: &[(&str, &str, bool)] = &[
     ("SUB foo\r\n", "", true),
     ("UNSUB \r\n", "", true),
     ("INFO {bad\r\n", "", true),
+    ("INFO []\r\n", "", true),
+    ("CONNECT null\r\nPING\r\n", "PONG\r\n", false),
     ("-ERR 'I leave'\r\n", "", true),
     ("CONNECT {\"verbose\":1}\r\n", "", true),
     ("CONNECT {\"account\":\"x\"}\r\n", "-ERR 'Authorization Violation'\r\n", true),

@@ -274,6 +274,7 @@ mod tests {
             "RS+ a b\r\n",
             "MSG a 1 0\r\n",
             "HMSG a",
+            "-ERRx",
             "PUBS foo 1\r\n",
             "SUBZZZ\r\n",
             "PIN_",

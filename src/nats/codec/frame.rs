@@ -15,9 +15,9 @@ const VERB_BYTES_MAX: usize = 16;
 pub(super) enum Shape {
     /// The rest of the line is ignored.
     Bare,
-    /// The rest of the line is the argument; it may follow the verb without a blank.
+    /// The rest of the line is the argument.
     Text,
-    /// Like `Text`, under the larger limit.
+    /// Like `Text`, under the larger limit; it may follow the verb without a blank.
     Json,
     /// Between `min` and `max` words, after a blank.
     Words { min: u8, max: u8 },
@@ -299,14 +299,15 @@ fn is_blank(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
 }
 
-/// Verbs with words must be followed by a blank.
+/// Verbs with words must be followed by a blank; one with a text by a blank or nothing.
 fn check_blank_after(verb: &Verb, rest: &[u8]) -> Result<(), Fault> {
-    match (verb.shape, rest.first()) {
-        (Shape::Words { .. } | Shape::Message { .. }, Some(byte)) if !is_blank(*byte) => {
-            Err(Fault::UnknownOperation)
-        }
-        _ => Ok(()),
-    }
+    let Some(byte) = rest.first() else { return Ok(()) };
+    let is_fine = match verb.shape {
+        Shape::Words { .. } | Shape::Message { .. } => is_blank(*byte),
+        Shape::Text => is_blank(*byte) || matches!(byte, b'\r' | b'\n'),
+        Shape::Bare | Shape::Json => true,
+    };
+    if is_fine { Ok(()) } else { Err(Fault::UnknownOperation) }
 }
 
 /// Reads the control line at the start of `bytes`: nothing when it has no end yet.
@@ -318,11 +319,9 @@ fn parse_head(
 ) -> Result<Option<Head>, Fault> {
     let Some(verb) = find_verb(verbs, bytes)? else { return Ok(None) };
     let after = verb.name.len();
+    check_blank_after(verb, bytes.get(after..).unwrap_or_default())?;
     let head = match verb.shape {
-        Shape::Words { .. } | Shape::Message { .. } => {
-            check_blank_after(verb, bytes.get(after..).unwrap_or_default())?;
-            words(verb, bytes, after)
-        }
+        Shape::Words { .. } | Shape::Message { .. } => words(verb, bytes, after),
         Shape::Bare | Shape::Text | Shape::Json => rest_of_line(verb, bytes, after),
     };
     let Some(head) = head else { return Ok(None) };

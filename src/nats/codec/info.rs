@@ -163,8 +163,10 @@ impl ConnectOptions {
     /// Merges the JSON of a CONNECT line over these options. Names are compared without case, unknown ones ignored, as
     /// Go does it.
     pub fn merge(&mut self, json: &[u8]) -> Result<(), BadConnect> {
-        let fields: Map<String, Value> = serde_json::from_slice(json).map_err(|_| BadConnect)?;
-        for (name, value) in fields {
+        // Like Go, take `null` for an object without fields.
+        let fields: Option<Map<String, Value>> =
+            serde_json::from_slice(json).map_err(|_| BadConnect)?;
+        for (name, value) in fields.unwrap_or_default() {
             if !value.is_null() {
                 self.set(&name.to_ascii_lowercase(), value)?;
             }
@@ -247,7 +249,6 @@ mod tests {
         for json in [
             "",
             "[]",
-            "null",
             "1",
             "{\"verbose\":1}",
             "{\"name\":1}",

@@ -1,6 +1,6 @@
 //! A small fleet over TLS: discovery, filters, requests and their output as a user sees them.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, Weak};
 
 use serde_json::Value;
 
@@ -28,25 +28,26 @@ const NODES: [(&str, &str, &str); 3] = [
 struct Fleet {
     client: Client,
     port: u16,
-    folder: Folder,
-    _broker: Broker,
+    // Dropped in this order: servers, broker, then the folder they write to.
     _servers: Vec<Server>,
+    _broker: Broker,
+    folder: Folder,
 }
 
-fn fleet() -> &'static Fleet {
-    static FLEET: OnceLock<Fleet> = OnceLock::new();
-    FLEET.get_or_init(|| {
-        let folder = Folder::new("fleet");
-        let broker = Broker::start(&folder);
-        let servers = start_nodes(&folder, broker.port);
-        Fleet {
-            client: Client::alice(&folder, broker.port),
-            port: broker.port,
-            folder,
-            _broker: broker,
-            _servers: servers,
-        }
-    })
+/// The fleet, started by the first test that needs it and stopped with the last that holds it.
+fn fleet() -> Arc<Fleet> {
+    static RUNNING: Mutex<Weak<Fleet>> = Mutex::new(Weak::new());
+    let mut running = RUNNING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(fleet) = running.upgrade() {
+        return fleet;
+    }
+    let folder = Folder::new("fleet");
+    let broker = Broker::start(&folder);
+    let _servers = start_nodes(&folder, broker.port);
+    let client = Client::alice(&folder, broker.port);
+    let fleet = Arc::new(Fleet { client, port: broker.port, _servers, _broker: broker, folder });
+    *running = Arc::downgrade(&fleet);
+    fleet
 }
 
 fn start_nodes(folder: &Folder, port: u16) -> Vec<Server> {
@@ -69,6 +70,7 @@ fn found(client: &Client, args: &[&str]) -> Vec<String> {
 
 #[test]
 fn filters_choose_nodes() {
+    let fleet = fleet();
     let all = ["db1.example.net", "web1.example.net", "web2.example.net"];
     let cases: &[(&[&str], &[&str])] = &[
         (&[], &all),
@@ -94,13 +96,14 @@ fn filters_choose_nodes() {
         (&["--wf=country=de"], &["web2.example.net"]),
     ];
     for (args, wanted) in cases {
-        assert_eq!(found(&fleet().client, args), *wanted, "choria find {args:?}");
+        assert_eq!(found(&fleet.client, args), *wanted, "choria find {args:?}");
     }
 }
 
 #[test]
 fn ping_shows_each_node_and_statistics() {
-    let done = fleet().client.run(&["ping", "--expect", "3"]);
+    let fleet = fleet();
+    let done = fleet.client.run(&["ping", "--expect", "3"]);
     assert_eq!(done.code, 0, "{done:?}");
     for (node, ..) in NODES {
         assert!(done.stdout.contains(&format!("{node:<40} time=")), "{done:?}");
@@ -110,7 +113,8 @@ fn ping_shows_each_node_and_statistics() {
 
 #[test]
 fn a_request_reports_every_node_in_json() {
-    let done = fleet().client.run(&["rpc", "rpcutil", "ping", "--json"]);
+    let fleet = fleet();
+    let done = fleet.client.run(&["rpc", "rpcutil", "ping", "--json"]);
     assert_eq!(done.code, 0, "{done:?}");
     let document: Value = serde_json::from_str(&done.stdout).expect("stdout is one JSON document");
     assert_eq!(document["agent"], "rpcutil");
@@ -125,8 +129,9 @@ fn a_request_reports_every_node_in_json() {
 
 #[test]
 fn a_request_shows_replies_by_the_description_of_its_action() {
+    let fleet = fleet();
     let done =
-        fleet().client.run(&["rpc", "rpcutil", "get_fact", "fact=os.family", "-F", "country=mt"]);
+        fleet.client.run(&["rpc", "rpcutil", "get_fact", "fact=os.family", "-F", "country=mt"]);
     assert_eq!(done.code, 0, "{done:?}");
     for text in [
         "web1.example.net",
@@ -143,7 +148,8 @@ fn a_request_shows_replies_by_the_description_of_its_action() {
 
 #[test]
 fn facts_groups_nodes_by_value() {
-    let done = fleet().client.run(&["facts", "country", "--json"]);
+    let fleet = fleet();
+    let done = fleet.client.run(&["facts", "country", "--json"]);
     assert_eq!(done.code, 0, "{done:?}");
     let document: Value = serde_json::from_str(&done.stdout).expect("stdout is one JSON document");
     assert_eq!(document["mt"]["count"], 2);
@@ -152,7 +158,8 @@ fn facts_groups_nodes_by_value() {
 
 #[test]
 fn inventory_shows_one_node() {
-    let done = fleet().client.run(&["inventory", "db1.example.net"]);
+    let fleet = fleet();
+    let done = fleet.client.run(&["inventory", "db1.example.net"]);
     assert_eq!(done.code, 0, "{done:?}");
     for text in ["db1.example.net", "postgres", "role::db", "rpcutil", "RedHat"] {
         assert!(done.stdout.contains(text), "no `{text}` in {done:?}");
@@ -212,10 +219,11 @@ fn a_silent_node_is_named_and_changes_the_exit_code() {
 
 #[test]
 fn limits_and_batches_keep_their_count() {
-    let done = fleet().client.run(&["rpc", "rpcutil", "ping", "--limit", "2", "--json"]);
+    let fleet = fleet();
+    let done = fleet.client.run(&["rpc", "rpcutil", "ping", "--limit", "2", "--json"]);
     let document: Value = serde_json::from_str(&done.stdout).expect("stdout is one JSON document");
     assert_eq!(document["request_stats"]["discovered"], 2, "{done:?}");
-    let done = fleet().client.run(&[
+    let done = fleet.client.run(&[
         "rpc",
         "rpcutil",
         "ping",
@@ -245,5 +253,6 @@ fn the_fleet_works_over_a_stock_nats_server() {
 
 #[test]
 fn the_port_is_the_one_the_broker_said() {
-    assert_ne!(fleet().port, 0);
+    let fleet = fleet();
+    assert_ne!(fleet.port, 0);
 }

@@ -14,13 +14,11 @@ use std::thread;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::cli::argv::Globals;
-use crate::cli::exit::Failure;
-use crate::cli::settings::{Insecure, connection, provider, security};
 use crate::config::{self, Config, Environment, Source};
 use crate::ddl::{Agent, InputError};
 use crate::rpc::ddl_files::{self, DdlError};
-use crate::rpc::{self, Client, ClientOptions, Discovery, Found, ReplyStream, RequestOptions};
+use crate::rpc::{self, Client, Discovery, Found, ReplyStream, RequestOptions};
+use crate::settings::{self, Insecure, Switches};
 use crate::sys;
 use crate::util::shutdown::Shutdown;
 
@@ -39,7 +37,7 @@ pub enum Error {
     /// The configuration cannot be read.
     Config(config::Error),
     /// The configuration asks for what cannot be done, or certificates are missing.
-    Settings(Failure),
+    Settings(settings::Problem),
     /// The thread of the connection cannot be started.
     Thread(io::Error),
     /// The network or the request is at fault.
@@ -105,7 +103,9 @@ impl Choria {
 
     async fn with(config: Config, env: &Environment) -> Result<Self, Error> {
         let worker = Worker::start().map_err(Error::Thread)?;
-        let options = options(&config, env, &worker.executor).map_err(Error::Settings)?;
+        let options = Insecure::of(Switches::default(), env)
+            .and_then(|insecure| settings::rpc_client(&config, env, insecure, &worker.executor))
+            .map_err(Error::Settings)?;
         let client = Client::connect(options).await?;
         Ok(Self { client, config, agents: Mutex::default(), _worker: worker })
     }
@@ -173,30 +173,6 @@ impl Choria {
     pub async fn close(self) {
         self.client.close().await;
     }
-}
-
-fn options(
-    config: &Config,
-    env: &Environment,
-    executor: &Arc<smol::Executor<'static>>,
-) -> Result<ClientOptions, Failure> {
-    let insecure = Insecure::of(&Globals::default(), env)?;
-    insecure.warn();
-    let security = provider(security(config, env, insecure)?)?;
-    let nats = connection(config, env, &security, Arc::clone(executor))?;
-    Ok(ClientOptions {
-        nats,
-        security,
-        identity: config.identity.clone(),
-        collectives: config.collectives.clone(),
-        main_collective: config.main_collective.clone(),
-        ttl: config.ttl,
-        discovery_timeout: config.discovery_timeout,
-        windowed_discovery: config.choria.windowed_discovery,
-        require_filter: config.choria.require_client_filter,
-        federations: config.choria.federation_collectives.clone(),
-        executor: Arc::clone(executor),
-    })
 }
 
 fn object(inputs: impl Serialize) -> Result<Map<String, Value>, Error> {

@@ -15,6 +15,7 @@ pub mod protocol;
 pub mod rpc;
 pub mod security;
 pub mod server;
+pub mod settings;
 pub mod sys;
 pub mod util;
 

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
 
 use crate::cli::exit::Failure;
+use crate::settings::Switches;
 use crate::util::suggest;
 
 /// Options that every command understands, at any place on its line.
@@ -35,6 +36,14 @@ const GLOBAL_SWITCHES: &[&str] =
 const GLOBAL_OPTIONS: &[&str] = &["--config"];
 
 impl Globals {
+    /// What these options switch off.
+    pub fn switches(&self) -> Switches {
+        Switches {
+            disable_tls: self.disable_tls,
+            disable_tls_verification: self.disable_tls_verification,
+        }
+    }
+
     fn set(&mut self, name: &str, on: bool) {
         match name {
             "--debug" => self.debug = on,

@@ -11,8 +11,9 @@ use crate::broker::Broker;
 use crate::cli::command::{Command, Subcommand};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::{VERSION, daemon, settings};
+use crate::cli::{VERSION, daemon};
 use crate::config::Source;
+use crate::settings;
 use crate::sys;
 
 /// The commands of the group; `run` is meant when none is named.
@@ -48,7 +49,7 @@ impl RunBroker {
                 .hint("set plugin.choria.broker_network = true"));
         }
         let env = context.environment();
-        let insecure = settings::Insecure::of(&context.globals, &env)?;
+        let insecure = settings::Insecure::of(context.globals.switches(), &env)?;
         insecure.warn();
         let settings = settings::broker(&config, &env, insecure)?;
         log::info!("broker: starting version={VERSION} identity={}", config.identity);

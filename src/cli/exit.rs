@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use crate::settings;
+
 /// The result of a command that ran to its end. This is the only place that knows the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -94,6 +96,12 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+impl From<settings::Problem> for Failure {
+    fn from(problem: settings::Problem) -> Self {
+        Self { hints: problem.hints, ..Self::new(problem.message) }
+    }
+}
 
 /// For writes to standard output; name files in the message where another file is concerned.
 impl From<io::Error> for Failure {

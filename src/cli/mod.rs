@@ -23,7 +23,6 @@ pub mod render;
 pub mod rpc;
 mod server;
 pub mod session;
-pub mod settings;
 mod terminal;
 mod tool;
 

@@ -7,10 +7,11 @@ use argh::{ArgsInfo, FromArgs};
 
 use crate::cli::command::{Command, Subcommand};
 use crate::cli::context::Context;
+use crate::cli::daemon;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::{daemon, settings};
 use crate::config::Source;
 use crate::server;
+use crate::settings;
 
 /// The commands of the group; `run` is meant when none is named.
 pub static COMMANDS: &[Command] = &[Command::new::<RunServer>("run", &[])];
@@ -43,9 +44,9 @@ impl RunServer {
         let soft = Some(config.soft_shutdown_timeout).filter(|limit| !limit.is_zero());
         context.set_grace(soft.unwrap_or(SHUTDOWN_LIMIT) + Duration::from_secs(1));
         let env = context.environment();
-        let insecure = settings::Insecure::of(&context.globals, &env)?;
+        let insecure = settings::Insecure::of(context.globals.switches(), &env)?;
         insecure.warn();
-        let mut settings = settings::server(config, context, &env, insecure)?;
+        let mut settings = settings::server(config, &env, insecure, &context.executor)?;
         settings.service_host = self.service_host;
         if let Some(path) = &self.pid {
             daemon::write_pid(path)?;

@@ -7,10 +7,10 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::filters::{FilterWords, SelectionWords};
 use crate::cli::nodes::{self, Offer};
 use crate::cli::rpc::options::time;
-use crate::cli::settings;
 use crate::config::Config;
 use crate::rpc::flatfile::Format;
 use crate::rpc::{Client, Discovery, DiscoveryMethod, Error};
+use crate::settings;
 
 /// Which nodes a command will ask, and how they are found.
 #[derive(Debug, Clone, PartialEq)]
@@ -142,7 +142,9 @@ pub async fn connect(
             .map(str::to_owned)
             .collect();
     }
-    let options = settings::rpc_client(&config, context)?;
+    let env = context.environment();
+    let insecure = settings::Insecure::of(context.globals.switches(), &env)?;
+    let options = settings::rpc_client(&config, &env, insecure, &context.executor)?;
     unless_interrupted(context, Client::connect(options)).await?.map_err(failure)
 }
 

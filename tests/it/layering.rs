@@ -22,7 +22,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("broker", 7),
     ("rpc", 7),
     ("server", 9),
-    ("cli", 10),
+    ("settings", 10),
+    ("cli", 11),
     ("api", 11),
 ];
 

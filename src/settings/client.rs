@@ -1,29 +1,31 @@
 //! The settings of the client library.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::cli::context::Context;
-use crate::cli::exit::Failure;
-use crate::cli::settings::{Insecure, connection, provider, security};
-use crate::config::Config;
+use super::{Insecure, Problem, connection, provider, security};
+use crate::config::{Config, Environment};
 use crate::protocol::Request;
 use crate::rpc::ClientOptions;
 use crate::security::Provider;
 
-/// What the client library needs to act for the person at the terminal.
+/// What the client library needs to act for a person or a program.
 ///
 /// # Errors
 /// When certificates are missing or the brokers cannot be told.
-pub fn rpc_client(config: &Config, context: &Context) -> Result<ClientOptions, Failure> {
-    let env = context.environment();
-    let insecure = Insecure::of(&context.globals, &env)?;
+pub fn rpc_client(
+    config: &Config,
+    env: &Environment,
+    insecure: Insecure,
+    executor: &Arc<smol::Executor<'static>>,
+) -> Result<ClientOptions, Problem> {
     insecure.warn();
-    let security = provider(security(config, &env, insecure)?)?;
+    let security = provider(security(config, env, insecure)?)?;
     warn_of_refusal(config, &security);
-    let nats = connection(config, &env, &security, context.executor.clone())?;
+    let nats = connection(config, env, &security, executor.clone())?;
     Ok(ClientOptions {
         nats,
-        identity: security.certname().to_owned(),
+        identity: config.identity.clone(),
         security,
         collectives: config.collectives.clone(),
         main_collective: config.main_collective.clone(),
@@ -32,7 +34,7 @@ pub fn rpc_client(config: &Config, context: &Context) -> Result<ClientOptions, F
         windowed_discovery: config.choria.windowed_discovery,
         require_filter: config.choria.require_client_filter,
         federations: config.choria.federation_collectives.clone(),
-        executor: context.executor.clone(),
+        executor: executor.clone(),
     })
 }
 
@@ -42,7 +44,7 @@ fn warn_of_refusal(config: &Config, security: &Provider) {
     let now = SystemTime::now();
     let caller = security.caller();
     let mut request =
-        Request::new("discovery", &config.main_collective, security.certname(), &caller, now);
+        Request::new("discovery", &config.main_collective, &config.identity, &caller, now);
     request.message = b"check".to_vec();
     // Signing fails again, and is reported, when a request is really made.
     let Ok(secure) = security.secure_request(&request) else { return };

@@ -2,9 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 
+use super::{Insecure, Problem, provider, security};
 use crate::broker::Settings;
-use crate::cli::exit::Failure;
-use crate::cli::settings::{Insecure, provider, security};
 use crate::config::{Config, Environment};
 
 /// The broker that the configuration asks for. Without TLS it listens on loopback only, unless
@@ -13,7 +12,7 @@ pub fn broker(
     config: &Config,
     env: &Environment,
     mut insecure: Insecure,
-) -> Result<Settings, Failure> {
+) -> Result<Settings, Problem> {
     if config.network.client_tls_force_required {
         insecure.no_tls = false;
     }
@@ -36,17 +35,17 @@ pub fn broker(
         let provider = provider(security(config, env, insecure)?)?;
         let tls = provider
             .server_tls()
-            .map_err(|error| Failure::new(format!("TLS is not set up: {error}")))?;
+            .map_err(|error| Problem::new(format!("TLS is not set up: {error}")))?;
         settings.tls = Some(tls);
     }
     Ok(settings)
 }
 
-fn listen(config: &Config, insecure: Insecure) -> Result<SocketAddr, Failure> {
+fn listen(config: &Config, insecure: Insecure) -> Result<SocketAddr, Problem> {
     const KEY: &str = "plugin.choria.network.listen_address";
     let text = &config.network.listen_address;
     let refuse =
-        |reason: &str| Failure::new(format!("{}: {KEY} = {text} {reason}", config.origin(KEY)));
+        |reason: &str| Problem::new(format!("{}: {KEY} = {text} {reason}", config.origin(KEY)));
     let address: IpAddr = match text.trim_matches(['[', ']']).parse() {
         Ok(address) => address,
         Err(_) => (text.as_str(), 0)
@@ -70,7 +69,7 @@ fn listen(config: &Config, insecure: Insecure) -> Result<SocketAddr, Failure> {
 }
 
 /// The host and port told to clients: the public one, else the identity with the client port.
-fn advertise(config: &Config) -> Result<Option<(String, u16)>, Failure> {
+fn advertise(config: &Config) -> Result<Option<(String, u16)>, Problem> {
     const KEY: &str = "plugin.choria.network.public_url";
     let Some(url) = &config.network.public_url else {
         let port = config.network.client_port;
@@ -85,7 +84,7 @@ fn advertise(config: &Config) -> Result<Option<(String, u16)>, Failure> {
         .filter(|(host, _)| !host.is_empty())
         .map(|(host, port)| Some((host.to_owned(), port)))
         .ok_or_else(|| {
-            Failure::new(format!("{}: {KEY} = {url} has to be host:port", config.origin(KEY)))
+            Problem::new(format!("{}: {KEY} = {url} has to be host:port", config.origin(KEY)))
         })
 }
 

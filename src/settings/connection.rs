@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::cli::exit::Failure;
+use super::Problem;
 use crate::config::{Config, Environment, Role};
 use crate::nats::client::{Initial, Options};
 use crate::net::resolve::Resolver;
@@ -16,7 +16,7 @@ pub fn connection(
     env: &Environment,
     security: &Provider,
     executor: Arc<smol::Executor<'static>>,
-) -> Result<Options, Failure> {
+) -> Result<Options, Problem> {
     let mut options = Options::new(brokers(config, env)?, executor);
     options.name = match config.role {
         Role::Client => security.certname().to_owned(),
@@ -25,7 +25,7 @@ pub fn connection(
     if security.settings().tls {
         let tls = security
             .client_tls()
-            .map_err(|error| Failure::new(format!("TLS is not set up: {error}")))?;
+            .map_err(|error| Problem::new(format!("TLS is not set up: {error}")))?;
         options.tls = Some(tls);
     }
     // A user name without a password is no login.
@@ -48,7 +48,7 @@ pub fn inboxes(config: &Config) -> String {
 }
 
 /// Where brokers are: federated clients have brokers of their own.
-fn brokers(config: &Config, env: &Environment) -> Result<ServerList, Failure> {
+fn brokers(config: &Config, env: &Environment) -> Result<ServerList, Problem> {
     let choria = &config.choria;
     let is_federated = config.role == Role::Client && !choria.federation_collectives.is_empty();
     let (key, hosts) = if is_federated {
@@ -57,7 +57,7 @@ fn brokers(config: &Config, env: &Environment) -> Result<ServerList, Failure> {
         ("plugin.choria.middleware_hosts", &choria.middleware_hosts)
     };
     let configured: Vec<Server> = servers::parse_hosts(hosts)
-        .map_err(|error| Failure::new(format!("{}: {key}: {error}", config.origin(key))))?;
+        .map_err(|error| Problem::new(format!("{}: {key}: {error}", config.origin(key))))?;
     // Finding the domain may run facter: only when somebody needs it.
     let domain = (configured.is_empty() && choria.use_srv)
         .then(|| choria.srv_domain.clone().or_else(|| env.domain()))
@@ -76,7 +76,7 @@ mod tests {
     use crate::config::Source;
     use std::path::Path;
 
-    fn found(name: &str, text: &str) -> Result<String, Failure> {
+    fn found(name: &str, text: &str) -> Result<String, Problem> {
         let env = Environment::fixed(&[], "n1.nowhere.invalid");
         let file = format!("choria-brokers-{name}-{}.conf", std::process::id());
         let path = std::env::temp_dir().join(file);

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::cli::exit::Failure;
-use crate::cli::settings::Insecure;
+use super::{Insecure, Problem};
 use crate::config::{Config, Environment, Role};
 use crate::security::{Kind, Provider, Settings};
 
@@ -16,12 +15,12 @@ pub fn security(
     config: &Config,
     env: &Environment,
     insecure: Insecure,
-) -> Result<Settings, Failure> {
+) -> Result<Settings, Problem> {
     let kind = match config.security.provider.as_str() {
         "puppet" => Kind::Puppet,
         "file" => Kind::File,
         other => {
-            return Err(Failure::new(format!("security provider {other} is not supported yet")));
+            return Err(Problem::new(format!("security provider {other} is not supported yet")));
         }
     };
     let is_root = rustix::process::geteuid().is_root();
@@ -55,16 +54,16 @@ pub fn security(
 }
 
 /// Opens the provider; what is wrong with its files becomes one line and a hint each.
-pub fn provider(settings: Settings) -> Result<Arc<Provider>, Failure> {
+pub fn provider(settings: Settings) -> Result<Arc<Provider>, Problem> {
     Provider::open(settings).map(Arc::new).map_err(|error| {
         let mut problems = error.problems.iter();
         let first = problems.next().map(ToString::to_string).unwrap_or_default();
-        let failure = Failure::new(format!("security is not set up: {first}"));
+        let failure = Problem::new(format!("security is not set up: {first}"));
         problems.fold(failure, |failure, problem| failure.hint(format!("also: {problem}")))
     })
 }
 
-fn puppet_identity(config: &Config, env: &Environment) -> Result<String, Failure> {
+fn puppet_identity(config: &Config, env: &Environment) -> Result<String, Problem> {
     if let Some(name) = env.var("MCOLLECTIVE_CERTNAME") {
         return Ok(name.to_owned());
     }
@@ -72,7 +71,7 @@ fn puppet_identity(config: &Config, env: &Environment) -> Result<String, Failure
         Role::Server | Role::Broker => Ok(config.identity.clone()),
         Role::Client => match env.var("USER") {
             Some(user) => Ok(format!("{user}.{CLIENT_SUFFIX}")),
-            None => Err(Failure::new("cannot tell who you are: USER is not set")
+            None => Err(Problem::new("cannot tell who you are: USER is not set")
                 .hint("set MCOLLECTIVE_CERTNAME to the name of your certificate")),
         },
     }
@@ -89,19 +88,19 @@ fn file_identity(config: &Config, env: &Environment, is_root: bool) -> String {
 }
 
 /// Puppet's certificate folder.
-fn ssl_dir(config: &Config, env: &Environment, is_root: bool) -> Result<PathBuf, Failure> {
+fn ssl_dir(config: &Config, env: &Environment, is_root: bool) -> Result<PathBuf, Problem> {
     if let Some(folder) = &config.choria.ssl_dir {
         return Ok(folder.clone());
     }
     let set_it = "set plugin.choria.ssldir to the folder with certs and private_keys";
     if is_root {
         return env.puppet_ssl_dir().ok_or_else(|| {
-            Failure::new("cannot find the Puppet certificates: puppet does not tell its ssldir")
+            Problem::new("cannot find the Puppet certificates: puppet does not tell its ssldir")
                 .hint(set_it)
         });
     }
     env.home().map(|home| home.join(".puppetlabs/etc/puppet/ssl")).ok_or_else(|| {
-        Failure::new("cannot find the Puppet certificates: HOME is not set").hint(set_it)
+        Problem::new("cannot find the Puppet certificates: HOME is not set").hint(set_it)
     })
 }
 

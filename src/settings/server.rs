@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::cli::context::Context;
-use crate::cli::exit::Failure;
-use crate::cli::settings::{Insecure, connection, provider, security};
+use super::{Insecure, Problem, connection, provider, security};
 use crate::config::{Config, Environment};
 use crate::server::classes::Classes;
 use crate::server::facts::Facts;
@@ -15,14 +13,14 @@ use crate::server::{Authorization, ConfigItems, Settings, StatusFile};
 /// The server that the configuration asks for.
 pub fn server(
     config: Config,
-    context: &Context,
     env: &Environment,
     insecure: Insecure,
-) -> Result<Settings, Failure> {
+    executor: &Arc<smol::Executor<'static>>,
+) -> Result<Settings, Problem> {
     let security = provider(security(&config, env, insecure)?)?;
-    let connection = connection(&config, env, &security, context.executor.clone())?;
+    let connection = connection(&config, env, &security, executor.clone())?;
     let workers = Workers::start_default()
-        .map_err(|error| Failure::new(format!("cannot start worker threads: {error}")))?;
+        .map_err(|error| Problem::new(format!("cannot start worker threads: {error}")))?;
     let authorization = if config.rpc_authorization {
         log::warn!(
             "server: authorization policies are not supported yet, so every request is denied; \

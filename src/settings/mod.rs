@@ -1,5 +1,5 @@
-//! Turns a configuration, the environment and the global options into the settings of each part.
-//! Nothing below the command line reads a [`Config`].
+//! Turns a configuration, the environment and what was switched off into the settings of each part.
+//! Nothing below reads a [`Config`](crate::config::Config).
 
 mod broker;
 mod client;
@@ -13,9 +13,46 @@ pub use connection::{connection, inboxes};
 pub use security::{provider, security};
 pub use server::server;
 
-use crate::cli::argv::Globals;
-use crate::cli::exit::Failure;
+use std::fmt;
+
 use crate::config::Environment;
+
+/// Why a configuration gives no usable settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// One line in lower case without a final full stop.
+    pub message: String,
+    /// What to try next, each a line of its own.
+    pub hints: Vec<String>,
+}
+
+impl Problem {
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hints: Vec::new() }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+/// What the command line switched off.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Switches {
+    /// `--disable-tls`
+    pub disable_tls: bool,
+    /// `--disable-ssl-verification`
+    pub disable_tls_verification: bool,
+}
 
 /// What a person has switched off. Every switch that is on is said in the log at every start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -30,15 +67,15 @@ pub struct Insecure {
 
 impl Insecure {
     /// What is switched off for this process.
-    pub fn of(globals: &Globals, env: &Environment) -> Result<Self, Failure> {
+    pub fn of(switches: Switches, env: &Environment) -> Result<Self, Problem> {
         if env.is_true("INSECURE_ANON_TLS") {
-            return Err(Failure::new("INSECURE_ANON_TLS is not supported yet")
+            return Err(Problem::new("INSECURE_ANON_TLS is not supported yet")
                 .hint("unset it and use certificates, or INSECURE_DISABLE_TLS in a laboratory"));
         }
         let really = env.is_true("INSECURE_YES_REALLY");
         Ok(Self {
-            no_tls: globals.disable_tls || really || env.is_true("INSECURE_DISABLE_TLS"),
-            no_verification: globals.disable_tls_verification,
+            no_tls: switches.disable_tls || really || env.is_true("INSECURE_DISABLE_TLS"),
+            no_verification: switches.disable_tls_verification,
             no_protocol_security: really,
         })
     }
@@ -72,14 +109,14 @@ mod tests {
         ];
         for (variables, expected) in cases {
             let env = Environment::fixed(variables, "host");
-            let insecure = Insecure::of(&Globals::default(), &env).unwrap();
+            let insecure = Insecure::of(Switches::default(), &env).unwrap();
             let got = (insecure.no_tls, insecure.no_protocol_security);
             assert_eq!(got, expected, "{variables:?}");
         }
         let env = Environment::fixed(&[("INSECURE_ANON_TLS", "true")], "host");
-        assert!(Insecure::of(&Globals::default(), &env).is_err());
-        let globals = Globals { disable_tls: true, ..Globals::default() };
+        assert!(Insecure::of(Switches::default(), &env).is_err());
+        let switches = Switches { disable_tls: true, ..Switches::default() };
         let env = Environment::fixed(&[], "host");
-        assert!(Insecure::of(&globals, &env).unwrap().no_tls);
+        assert!(Insecure::of(switches, &env).unwrap().no_tls);
     }
 }

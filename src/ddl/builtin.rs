@@ -1,4 +1,4 @@
-//! Descriptions of the agents every server carries, compiled into the program. They win over files.
+//! Descriptions of the agents every server of the reference carries, compiled into the program. They win over files.
 
 use std::sync::OnceLock;
 
@@ -7,6 +7,7 @@ use super::Agent;
 const DOCUMENTS: &[(&str, &str)] = &[
     ("choria_util", include_str!("agents/choria_util.json")),
     ("rpcutil", include_str!("agents/rpcutil.json")),
+    ("scout", include_str!("agents/scout.json")),
 ];
 
 /// The description of a built-in agent.
@@ -44,5 +45,12 @@ mod tests {
             assert!(document(name).is_some());
         }
         assert!(agent("nosuch").is_none());
+        let actions = |name: &str| {
+            agent(name).unwrap().actions.iter().map(|a| a.name.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            actions("scout"),
+            ["checks", "goss_validate", "maintenance", "resume", "trigger"]
+        );
     }
 }

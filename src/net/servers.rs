@@ -54,15 +54,20 @@ impl Server {
     pub fn nats(host: impl Into<String>, port: u16) -> Self {
         Self { scheme: Scheme::Nats, host: host.into(), port }
     }
+
+    /// `host:port`, with an IPv6 address in brackets.
+    pub fn address(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
 }
 
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "{}://[{}]:{}", self.scheme, self.host, self.port)
-        } else {
-            write!(f, "{}://{}:{}", self.scheme, self.host, self.port)
-        }
+        write!(f, "{}://{}", self.scheme, self.address())
     }
 }
 

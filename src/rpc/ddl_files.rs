@@ -200,7 +200,10 @@ mod tests {
         assert_eq!(version("one").unwrap(), "2");
         assert_eq!(version("two").unwrap(), "1");
         assert_ne!(version("rpcutil").unwrap(), "99");
-        assert_eq!(names(&libdirs), ["bad", "choria_util", "one", "other", "rpcutil", "two"]);
+        assert_eq!(
+            names(&libdirs),
+            ["bad", "choria_util", "one", "other", "rpcutil", "scout", "two"]
+        );
 
         let text = |agent| resolve(agent, &libdirs).unwrap_err().to_string();
         assert!(text("other").starts_with("the DDL does not describe the other agent"));

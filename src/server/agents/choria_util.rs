@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{VERSION, metadata};
 use crate::ddl;
+use crate::net::servers::{Server, parse_hosts};
 use crate::protocol::rpc::StatusCode;
 use crate::server::agent::{ActionFuture, Agent, Call, Failure, Metadata, Outcome};
 use crate::server::node::Node;
@@ -56,8 +57,9 @@ fn info(node: &Node) -> Value {
     let config = |key: &str| node.config_items.lookup(key);
     let traffic = node.link.traffic();
     let connection = &node.connection;
-    let servers = config("plugin.choria.middleware_hosts").filter(Value::is_array);
-    let servers = servers.unwrap_or_else(|| json!([]));
+    let servers = brokers(config("plugin.choria.middleware_hosts"));
+    let urls: Vec<_> = servers.iter().map(Server::to_string).collect();
+    let addresses: Vec<_> = servers.iter().map(Server::address).collect();
     json!({
         "security": "choria",
         "secure_protocol": connection.is_signed,
@@ -68,7 +70,7 @@ fn info(node: &Node) -> Value {
         "client_version": VERSION,
         "client_flavour": CLIENT_FLAVOUR,
         "client_options": {
-            "servers": servers,
+            "servers": urls,
             "dont_randomize_servers": false,
             "name": connection.name,
             "pedantic": false,
@@ -92,8 +94,14 @@ fn info(node: &Node) -> Value {
         "facter_command": "",
         "srv_domain": config("plugin.choria.srv_domain").filter(Value::is_string).unwrap_or_else(|| json!("")),
         "using_srv": config("plugin.choria.use_srv").is_some_and(|value| value == json!(true)),
-        "middleware_servers": servers,
+        "middleware_servers": addresses,
     })
+}
+
+/// The configured brokers, without credentials. What is not a list of hosts is none.
+fn brokers(configured: Option<Value>) -> Vec<Server> {
+    let items = configured.and_then(|value| serde_json::from_value::<Vec<String>>(value).ok());
+    parse_hosts(&items.unwrap_or_default()).unwrap_or_default()
 }
 
 fn secs(duration: Duration) -> f64 {
@@ -144,7 +152,19 @@ mod tests {
         assert_eq!(info.as_object().unwrap().keys().collect::<Vec<_>>(), declared);
         assert_eq!(info["connected_server"], json!("nats://localhost:4222"));
         assert_eq!(info["middleware_servers"], json!(["localhost:4222"]));
+        assert_eq!(info["client_options"]["servers"], json!(["nats://localhost:4222"]));
         assert_eq!(info["client_stats"]["in_msgs"], json!(3));
+    }
+
+    #[test]
+    fn brokers_are_told_without_credentials() {
+        let servers = brokers(Some(json!(["nats://u:secret@b1:4222", "[::1]:4223"])));
+        let urls: Vec<_> = servers.iter().map(Server::to_string).collect();
+        assert_eq!(urls, ["nats://b1:4222", "nats://[::1]:4223"]);
+        let addresses: Vec<_> = servers.iter().map(Server::address).collect();
+        assert_eq!(addresses, ["b1:4222", "[::1]:4223"]);
+        assert!(brokers(None).is_empty());
+        assert!(brokers(Some(json!("b1:4222"))).is_empty());
     }
 
     #[test]

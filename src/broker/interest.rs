@@ -8,12 +8,15 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::groups::{Group, Groups, add_member, remove_member};
 use super::hash::Seed;
 use super::link::Link;
 use super::word::Word;
 use crate::nats::subject::{has_wildcard, tokens};
 
 const GENERATIONS: usize = 256;
+/// Subscriptions removed under one hold of the lock.
+const REMOVED_AT_ONCE: usize = 1024;
 /// Room for the start of a MSG; nearly all subjects of a fleet fit.
 const HEAD_BYTES: usize = 62;
 
@@ -30,7 +33,7 @@ pub(super) struct Sub {
     /// Messages after which it ends; 0 for never.
     max: AtomicU64,
     /// Place among the members of its subject; changes under the write lock only.
-    place: AtomicU32,
+    pub(super) place: AtomicU32,
 }
 
 impl Sub {
@@ -79,64 +82,28 @@ impl Sub {
 #[derive(Debug, Default)]
 struct Members {
     plain: Vec<Arc<Sub>>,
-    queues: Option<Box<Queues>>,
-}
-
-/// Few subjects have queue groups, so that they are worth an allocation of their own.
-#[derive(Debug, Default)]
-struct Queues {
-    list: Vec<Group>,
-}
-
-/// The subscriptions of one queue group.
-#[derive(Debug)]
-pub(super) struct Group {
-    pub name: Arc<[u8]>,
-    pub members: Vec<Arc<Sub>>,
+    /// Few subjects have queue groups, so that they are worth an allocation of their own.
+    queues: Option<Box<Groups>>,
 }
 
 impl Members {
-    fn list_for(&mut self, queue: Option<&[u8]>) -> &mut Vec<Arc<Sub>> {
-        let Some(name) = queue else { return &mut self.plain };
-        let queues = &mut self.queues.get_or_insert_default().list;
-        let found = queues.iter().position(|queue| *queue.name == *name);
-        let index = found.unwrap_or_else(|| {
-            queues.push(Group { name: name.into(), members: Vec::new() });
-            queues.len() - 1
-        });
-        &mut queues[index].members
-    }
-
     fn queue_name(&self, name: &[u8]) -> Option<Arc<[u8]>> {
-        let mut queues = self.queues.iter().flat_map(|queues| queues.list.iter());
-        queues.find(|queue| *queue.name == *name).map(|queue| queue.name.clone())
+        self.queues.as_ref()?.known_name(name)
     }
 
     fn insert(&mut self, sub: Arc<Sub>) {
-        let list = self.list_for(sub.queue.as_deref());
-        sub.place.store(list.len() as u32, Ordering::Relaxed);
-        if list.is_empty() {
-            // Most subjects have one subscription.
-            list.reserve_exact(1);
+        match sub.queue.clone() {
+            None => add_member(&mut self.plain, sub),
+            Some(name) => add_member(self.queues.get_or_insert_default().members(&name), sub),
         }
-        list.push(sub);
     }
 
     fn remove(&mut self, sub: &Arc<Sub>) -> bool {
-        let list = self.list_for(sub.queue.as_deref());
-        let place = sub.place.load(Ordering::Relaxed) as usize;
-        let found = list.get(place).is_some_and(|have| Arc::ptr_eq(have, sub));
-        if found {
-            list.swap_remove(place);
-            if let Some(moved) = list.get(place) {
-                moved.place.store(place as u32, Ordering::Relaxed);
-            }
-        }
-        if let Some(queues) = &mut self.queues {
-            queues.list.retain(|queue| !queue.members.is_empty());
-            if queues.list.is_empty() {
-                self.queues = None;
-            }
+        let Some(name) = &sub.queue else { return remove_member(&mut self.plain, sub) };
+        let Some(queues) = &mut self.queues else { return false };
+        let found = queues.remove(name, sub);
+        if queues.is_empty() {
+            self.queues = None;
         }
         found
     }
@@ -145,10 +112,10 @@ impl Members {
         self.plain.is_empty() && self.queues.is_none()
     }
 
-    fn collect(&self, matches: &mut Matches) {
-        matches.plain.extend(self.plain.iter().cloned());
-        for queue in self.queues.iter().flat_map(|queues| queues.list.iter()) {
-            matches.add_to_group(&queue.name, &queue.members);
+    fn collect(&self, found: &mut Found) {
+        found.plain.extend(self.plain.iter().cloned());
+        for group in self.queues.iter().flat_map(|queues| queues.iter()) {
+            found.groups.members(&group.name).extend(group.members.iter().cloned());
         }
     }
 }
@@ -277,18 +244,18 @@ impl Node {
     }
 
     /// Collects what matches the rest of a subject. Goes as deep as the subject has tokens.
-    fn collect(&self, subject: Option<&[u8]>, matches: &mut Matches) {
+    fn collect(&self, subject: Option<&[u8]>, found: &mut Found) {
         let Some(subject) = subject else {
-            self.ends.iter().for_each(|ends| ends.here.collect(matches));
+            self.ends.iter().for_each(|ends| ends.here.collect(found));
             return;
         };
-        self.ends.iter().for_each(|ends| ends.tail.collect(matches));
+        self.ends.iter().for_each(|ends| ends.tail.collect(found));
         let (token, rest) = split_token(subject);
         if let Some(node) = &self.star {
-            node.collect(rest, matches);
+            node.collect(rest, found);
         }
         if let Some(node) = self.children.find(token) {
-            node.collect(rest, matches);
+            node.collect(rest, found);
         }
     }
 }
@@ -298,6 +265,13 @@ fn split_token(subject: &[u8]) -> (&[u8], Option<&[u8]>) {
         Some(dot) => (&subject[..dot], Some(&subject[dot + 1..])),
         None => (subject, None),
     }
+}
+
+/// The receivers of a subject while they are collected.
+#[derive(Debug, Default)]
+struct Found {
+    plain: Vec<Arc<Sub>>,
+    groups: Groups,
 }
 
 /// The receivers of a subject.
@@ -314,13 +288,6 @@ pub(super) struct Matches {
 }
 
 impl Matches {
-    fn add_to_group(&mut self, name: &Arc<[u8]>, members: &[Arc<Sub>]) {
-        match self.groups.iter_mut().find(|group| group.name == *name) {
-            Some(group) => group.members.extend(members.iter().cloned()),
-            None => self.groups.push(Group { name: name.clone(), members: members.to_vec() }),
-        }
-    }
-
     /// Number of subscriptions.
     pub fn len(&self) -> usize {
         self.plain.len() + self.groups.iter().map(|group| group.members.len()).sum::<usize>()
@@ -429,24 +396,29 @@ impl Interest {
         sub
     }
 
-    /// Removes subscriptions; those that are gone already do no harm.
+    /// Removes subscriptions; those that are gone already do no harm. Others get their turn between portions.
     pub fn unsubscribe<'s>(&self, subs: impl Iterator<Item = &'s Arc<Sub>>) {
-        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
-        for sub in subs {
-            let is_wild = has_wildcard(&sub.subject);
-            let mut removed = false;
-            if is_wild {
-                tables.wild.remove(Some(&sub.subject), sub, &mut removed);
-            } else if let Some(members) = tables.exact.get_mut(&sub.subject) {
-                removed = members.remove(sub);
-                if members.is_empty() {
-                    tables.exact.remove(&sub.subject);
-                }
+        let mut subs = subs.peekable();
+        while subs.peek().is_some() {
+            let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+            subs.by_ref().take(REMOVED_AT_ONCE).for_each(|sub| self.remove(&mut tables, sub));
+        }
+    }
+
+    fn remove(&self, tables: &mut Tables, sub: &Arc<Sub>) {
+        let is_wild = has_wildcard(&sub.subject);
+        let mut removed = false;
+        if is_wild {
+            tables.wild.remove(Some(&sub.subject), sub, &mut removed);
+        } else if let Some(members) = tables.exact.get_mut(&sub.subject) {
+            removed = members.remove(sub);
+            if members.is_empty() {
+                tables.exact.remove(&sub.subject);
             }
-            if removed {
-                tables.count -= 1;
-                self.changed(&sub.subject, is_wild);
-            }
+        }
+        if removed {
+            tables.count -= 1;
+            self.changed(&sub.subject, is_wild);
         }
     }
 
@@ -465,11 +437,15 @@ impl Interest {
         if tokens(subject).any(<[u8]>::is_empty) {
             return matches;
         }
+        let mut found = Found::default();
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(members) = tables.exact.get(subject) {
-            members.collect(&mut matches);
+            members.collect(&mut found);
         }
-        tables.wild.collect(Some(subject), &mut matches);
+        tables.wild.collect(Some(subject), &mut found);
+        drop(tables);
+        matches.plain = found.plain;
+        matches.groups = found.groups.into_list();
         matches
     }
 }
@@ -525,6 +501,48 @@ mod tests {
         assert_eq!((found("a.b"), interest.count()), (String::new(), 0));
         let tables = interest.tables.read().expect("lock");
         assert!(tables.exact.is_empty() && tables.wild.is_empty());
+    }
+
+    #[test]
+    fn many_groups_of_one_subject_cost_no_more_than_many_subjects() {
+        const GROUPS: usize = 20_000;
+        let interest = Interest::new();
+        let link = loose_link();
+        let started = std::time::Instant::now();
+        for subject in ["foo", "*"] {
+            let subscribe_to =
+                |queue: usize| subscribe(&interest, &link, subject, Some(&queue.to_string()));
+            let subs: Vec<_> = (0..GROUPS).map(subscribe_to).collect();
+            assert_eq!(interest.find(b"foo").groups.len(), GROUPS);
+            interest.unsubscribe(subs.iter().skip(1));
+            let left = interest.find(b"foo").groups;
+            assert_eq!((left.len(), left[0].members.len()), (1, 1));
+            assert!(Arc::ptr_eq(&left[0].members[0], &subs[0]));
+            interest.unsubscribe(subs.iter());
+        }
+        assert!(interest.find(b"foo").is_empty());
+        // Searched one by one it takes minutes.
+        assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+    }
+
+    #[test]
+    fn subjects_as_deep_as_a_control_line_allows() {
+        let interest = Interest::new();
+        let link = loose_link();
+        for token in ["a", "*"] {
+            let subject = vec![token; 2040].join(".");
+            let tail = format!("{subject}.>");
+            let subs = [&subject, &tail].map(|subject| subscribe(&interest, &link, subject, None));
+            let published = vec!["a"; 2041].join(".");
+            assert_eq!(interest.find(published.as_bytes()).plain.len(), 1, "{token}");
+            assert_eq!(interest.find(&published.as_bytes()[2..]).plain.len(), 1, "{token}");
+            interest.unsubscribe(subs.iter().take(1));
+            interest.unsubscribe(subs.iter());
+        }
+        let subject = vec!["*"; 2040].join(".");
+        subscribe(&interest, &link, &subject, None);
+        // Dropping it all is as deep.
+        drop(interest);
     }
 
     #[test]

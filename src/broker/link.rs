@@ -253,7 +253,10 @@ impl Link {
             && out.socket.is_some()
             && out.queued_bytes > self.home.bounds.pause_bytes / 2;
         if is_full {
-            out.waiting.push(producer.clone());
+            // It may wait already: its pause ended before there was room.
+            if !out.waiting.iter().any(|waiting| Arc::ptr_eq(waiting, producer)) {
+                out.waiting.push(producer.clone());
+            }
             return true;
         }
         drop(out);
@@ -570,7 +573,8 @@ pub(super) mod tests {
         assert!(!link.make_wait(&producer));
         let big = vec![0; 16 << 20];
         assert_eq!(link.send(&mut staged(&link, &big), false, 0), Sent::Crowded);
-        assert!(link.make_wait(&producer));
+        assert!(link.make_wait(&producer) && link.make_wait(&producer));
+        assert_eq!(lock(&link.out).waiting.len(), 1);
         assert!(!lock(&producer.out).interest.read);
         let mut buffer = vec![0; 1 << 20];
         let mut left = big.len();

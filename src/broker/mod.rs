@@ -26,6 +26,7 @@
 
 mod connection;
 mod end;
+mod groups;
 mod hash;
 mod home;
 mod interest;

@@ -1,7 +1,9 @@
 //! The trusted authorities, and the verification of certificate chains against them.
 
-use std::time::SystemTime;
+use std::fmt;
+use std::time::{Duration, SystemTime};
 
+use rustls::CertificateError;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 
@@ -21,6 +23,12 @@ struct Root {
     anchor: TrustAnchor<'static>,
     not_before: SystemTime,
     not_after: SystemTime,
+}
+
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authority").field("certificates", &self.roots.len()).finish()
+    }
 }
 
 /// A peer's certificate, read but not yet verified.
@@ -109,13 +117,7 @@ impl Authority {
         if now < leaf.not_before() {
             return Err(Denied::NotYetValid { subject: subject(), not_before: leaf.not_before() });
         }
-        // webpki takes an anchor as valid for ever; Go does not.
-        let anchors: Vec<TrustAnchor<'_>> = self
-            .roots
-            .iter()
-            .filter(|root| root.not_before <= now && now <= root.not_after)
-            .map(|root| root.anchor.clone())
-            .collect();
+        let anchors = self.anchors_at(now);
         let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let chained = |reason: webpki::Error| chain_fault(presented, &reason);
         webpki::EndEntityCert::try_from(&presented.chain[0])
@@ -131,6 +133,35 @@ impl Authority {
             )
             .map_err(chained)?;
         Ok(())
+    }
+
+    /// The authorities that are valid at `now`. webpki takes an anchor as valid for ever; Go does not.
+    fn anchors_at(&self, now: SystemTime) -> Vec<TrustAnchor<'_>> {
+        let valid = |root: &&Root| root.not_before <= now && now <= root.not_after;
+        self.roots.iter().filter(valid).map(|root| root.anchor.clone()).collect()
+    }
+
+    /// Whether a chain that leads to one of the authorities leads to one that is valid at `now`.
+    pub(super) fn check_validity(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+        usage: webpki::KeyUsage,
+    ) -> Result<(), CertificateError> {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs());
+        let anchors = self.anchors_at(time);
+        if anchors.len() == self.roots.len() {
+            return Ok(());
+        }
+        let algorithms = webpki::ALL_VERIFICATION_ALGS;
+        webpki::EndEntityCert::try_from(end_entity)
+            .and_then(|certificate| {
+                certificate
+                    .verify_for_usage(algorithms, &anchors, intermediates, now, usage, None, None)
+                    .map(|_| ())
+            })
+            .map_err(|_| CertificateError::Expired)
     }
 }
 

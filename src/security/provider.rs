@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use data_encoding::BASE64;
 use rustls::crypto::CryptoProvider;
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -87,7 +87,7 @@ pub struct Provider {
     certificate: Option<Certificate>,
     signing_key: Option<Result<rsa::SigningKey, rsa::Error>>,
     tls_key: Option<Arc<CertifiedKey>>,
-    authority: Option<Authority>,
+    authority: Option<Arc<Authority>>,
     allowed: Patterns,
     privileged: Patterns,
     algorithms: Arc<CryptoProvider>,
@@ -155,7 +155,7 @@ impl Provider {
             certificate,
             signing_key: key.map(|key| rsa::SigningKey::from_pem(&key)),
             tls_key,
-            authority,
+            authority: authority.map(Arc::new),
             allowed: patterns("plugin.choria.security.certname_whitelist", &settings.allow_list),
             privileged: patterns(
                 "plugin.choria.security.privileged_users",
@@ -373,12 +373,11 @@ impl Provider {
                 Verify::Off
             }
         };
-        let roots = match (self.roots(), verify) {
-            (Some(roots), _) => roots?,
-            (None, Verify::Off) => RootCertStore::empty(),
-            (None, _) => return Err(setup::absent(What::Ca, &self.settings).into()),
-        };
-        let config = tls::client(&self.algorithms, roots, self.tls_key.clone(), verify);
+        if self.authority.is_none() && verify != Verify::Off {
+            return Err(setup::absent(What::Ca, &self.settings).into());
+        }
+        let (authority, own) = (self.authority.clone(), self.tls_key.clone());
+        let config = tls::client(&self.algorithms, authority, own, verify);
         config.map(Arc::new).map_err(|error| Problem::Tls { reason: error.to_string() }.into())
     }
 
@@ -396,8 +395,8 @@ impl Provider {
                 .collect();
             return Err(SetupError { problems });
         };
-        let roots = if self.settings.verify_tls { self.roots().transpose()? } else { None };
-        let config = tls::server(&self.algorithms, roots, own);
+        let authority = self.authority.clone().filter(|_| self.settings.verify_tls);
+        let config = tls::server(&self.algorithms, authority, own);
         config.map(Arc::new).map_err(|error| Problem::Tls { reason: error.to_string() }.into())
     }
 
@@ -447,18 +446,6 @@ impl Provider {
             return Ok(());
         }
         Err(Denied::CallerMismatch { claimed: name.to_owned(), proven })
-    }
-
-    /// The CA certificates for TLS; `None` when there are none.
-    fn roots(&self) -> Option<Result<RootCertStore, SetupError>> {
-        let authority = self.authority.as_ref()?;
-        let mut roots = RootCertStore::empty();
-        for certificate in authority.certificates() {
-            if let Err(error) = roots.add(certificate) {
-                return Some(Err(Problem::Tls { reason: error.to_string() }.into()));
-            }
-        }
-        Some(Ok(roots))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What keeps a provider from working, in the words of the configuration.
 
 use std::fmt;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::{Kind, Settings};
@@ -164,12 +165,33 @@ pub(super) fn read(what: What, settings: &Settings) -> Result<Option<Vec<u8>>, P
     match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable(error.to_string())),
-        Ok(data) if data.len() > FILE_BYTES_MAX => {
-            return Err(unreadable(format!("it is larger than {FILE_BYTES_MAX} bytes")));
+        // A pipe would be waited for, and a device need not end.
+        Ok(data) if !data.is_file() => {
+            return Err(unreadable("it is not a regular file".to_owned()));
+        }
+        Ok(data) if what == What::Key && is_open_to_all(&data) => {
+            log::warn!("security: everybody can read the private key file={}", path.display());
         }
         Ok(_) => {}
     }
-    std::fs::read(path).map(Some).map_err(|error| unreadable(error.to_string()))
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| unreadable(error.to_string()))?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(unreadable(format!("it is larger than {FILE_BYTES_MAX} bytes")));
+    }
+    Ok(Some(bytes))
+}
+
+#[cfg(unix)]
+fn is_open_to_all(data: &std::fs::Metadata) -> bool {
+    std::os::unix::fs::PermissionsExt::mode(&data.permissions()) & 0o004 != 0
+}
+
+#[cfg(not(unix))]
+fn is_open_to_all(_data: &std::fs::Metadata) -> bool {
+    false
 }
 
 /// The problem of a file that is needed and not there.

@@ -461,3 +461,29 @@ fn two_versions_and_garbage() {
     let denied = server.decode_request(&Transport::new(data.to_vec(), "x"), now()).unwrap_err();
     assert!(matches!(denied, Denied::Malformed(Fault::Protocol { .. })), "{denied}");
 }
+
+#[test]
+fn what_is_no_file_is_not_read() {
+    for (path, wanted) in [
+        ("/dev/zero", "it is not a regular file"),
+        ("/dev/null", "it is not a regular file"),
+        ("/", "it is not a regular file"),
+    ] {
+        for what in ["certificate", "key", "ca"] {
+            let mut settings = Settings::new(Kind::File, "x");
+            match what {
+                "certificate" => settings.certificate = path.into(),
+                "key" => settings.key = path.into(),
+                _ => settings.ca = path.into(),
+            }
+            settings.tls = false;
+            let said = Provider::open(settings).unwrap_err().to_string();
+            assert!(said.contains(wanted) && said.contains(path), "{said}");
+        }
+    }
+    let folder = Folder::new();
+    let large = folder.write("ca.pem", &"x".repeat(4 * 1024 * 1024 + 1));
+    let settings = Settings { ca: large, tls: false, ..Settings::new(Kind::File, "x") };
+    let said = Provider::open(settings).unwrap_err().to_string();
+    assert!(said.contains("it is larger than 4194304 bytes"), "{said}");
+}

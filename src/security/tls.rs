@@ -20,7 +20,11 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
+mod dated;
+
+use super::Authority;
 use crate::crypto::x509::Certificate;
+use dated::Dated;
 
 /// Cipher suites of TLS 1.2 by the names Go gives them. TLS 1.3 suites cannot be configured there.
 const SUITES: &[(&str, SupportedCipherSuite)] = &[
@@ -110,22 +114,25 @@ pub(super) enum Verify {
 /// Settings of a connecting party.
 pub(super) fn client(
     provider: &Arc<CryptoProvider>,
-    roots: RootCertStore,
+    authority: Option<Arc<Authority>>,
     own: Option<Arc<CertifiedKey>>,
     verify: Verify,
 ) -> Result<ClientConfig, rustls::Error> {
     let verifier: Arc<dyn ServerCertVerifier> = if verify == Verify::Off {
         Arc::new(NoVerification { provider: provider.clone() })
     } else {
-        let roots = Arc::new(roots);
+        let authority =
+            authority.ok_or_else(|| rustls::Error::General("there is no authority".to_owned()))?;
+        let roots = Arc::new(roots(&authority)?);
         let strict = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone())
             .build()
             .map_err(|error| rustls::Error::General(error.to_string()))?;
-        if verify == Verify::Legacy {
+        let inner: Arc<dyn ServerCertVerifier> = if verify == Verify::Legacy {
             Arc::new(LegacyVerification { strict, roots, provider: provider.clone() })
         } else {
             strict
-        }
+        };
+        Arc::new(Dated { inner, authority })
     };
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&TLS13, &TLS12])?
@@ -139,24 +146,30 @@ pub(super) fn client(
     Ok(config)
 }
 
-/// Settings of a broker. With roots, certificates of clients are asked for and verified when given;
+fn roots(authority: &Authority) -> Result<RootCertStore, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    authority.certificates().try_for_each(|certificate| roots.add(certificate))?;
+    Ok(roots)
+}
+
+/// Settings of a broker. With an authority, certificates of clients are asked for and verified when given;
 /// a client without one is for the authentication layer to judge. Sessions are never resumed:
 /// that would skip the verification of the certificate.
 pub(super) fn server(
     provider: &Arc<CryptoProvider>,
-    roots: Option<RootCertStore>,
+    authority: Option<Arc<Authority>>,
     own: Arc<CertifiedKey>,
 ) -> Result<ServerConfig, rustls::Error> {
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&TLS13, &TLS12])?;
-    let builder = match roots {
-        Some(roots) => {
-            let verifier =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-                    .allow_unauthenticated()
-                    .build()
-                    .map_err(|error| rustls::Error::General(error.to_string()))?;
-            builder.with_client_cert_verifier(verifier)
+    let builder = match authority {
+        Some(authority) => {
+            let roots = Arc::new(roots(&authority)?);
+            let inner = WebPkiClientVerifier::builder_with_provider(roots, provider.clone())
+                .allow_unauthenticated()
+                .build()
+                .map_err(|error| rustls::Error::General(error.to_string()))?;
+            builder.with_client_cert_verifier(Arc::new(Dated { inner, authority }))
         }
         None => builder.with_no_client_auth(),
     };
@@ -176,7 +189,7 @@ pub fn anonymous_client(
     curves: &[String],
 ) -> Result<Arc<ClientConfig>, rustls::Error> {
     let provider = Arc::new(algorithms(suites, curves).0);
-    client(&provider, RootCertStore::empty(), None, Verify::Off).map(Arc::new)
+    client(&provider, None, None, Verify::Off).map(Arc::new)
 }
 
 /// Takes any certificate, but still requires that the peer holds its key.

@@ -107,6 +107,40 @@ fn certificates_of_clients_are_verified_when_given() {
 }
 
 #[test]
+fn an_authority_that_has_expired_vouches_for_nobody() {
+    let long_ago = SystemTime::now() - Duration::from_secs(40 * 365 * 86_400);
+    let old = Authority::new_p256("Old CA", long_ago).unwrap();
+    let name = "broker.example.net";
+    let broker = issue(&old, name, |_| ());
+    let fresh = issue(root(), name, |_| ());
+    let alice = issue(&old, "alice.mcollective", |_| ());
+    let trusting = |own: &Issued, pem: String| {
+        let folder = Folder::new();
+        let mut settings = Settings::new(Kind::File, "x");
+        settings.ca = folder.write("ca.pem", &pem);
+        settings.certificate = folder.write("cert.pem", &own.certificate_pem);
+        settings.key = folder.write("key.pem", &own.key_pem);
+        Provider::open(settings).unwrap()
+    };
+    let both = || format!("{}{}", old.ca_pem(), root().ca_pem());
+    let client = |ca: String| trusting(&fresh, ca);
+    for (what, server, client, accepted) in [
+        ("both new", trusting(&fresh, both()), client(both()), true),
+        ("broker below the old", trusting(&broker, both()), client(both()), false),
+        (
+            "client trusts the old only",
+            trusting(&broker, both()),
+            client(old.ca_pem().into()),
+            false,
+        ),
+        ("alice below the old", trusting(&fresh, both()), trusting(&alice, both()), false),
+    ] {
+        let result = shake(&server, &client, name);
+        assert_eq!(result.is_ok(), accepted, "{what}: {:?}", result.err());
+    }
+}
+
+#[test]
 fn clients_verify_the_broker() {
     let named = issue(root(), "broker.example.net", |_| ());
     let bare = issue(root(), "broker.example.net", |r| r.dns_names.clear());

@@ -21,7 +21,9 @@ pub fn listed(source: &str) -> Result<Vec<String>, Failure> {
     if source == "-" {
         return parse(&read_input()?, None).map_err(|reason| unusable("standard input", &reason));
     }
-    let text = std::fs::read(source)
+    let mut text = Vec::new();
+    std::fs::File::open(source)
+        .and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut text))
         .map_err(|err| Failure::new(format!("cannot read the node list {source}: {err}")))?;
     parse(&text, Some(Path::new(source))).map_err(|reason| unusable(source, &reason))
 }

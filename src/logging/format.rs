@@ -50,7 +50,16 @@ fn json(level: Level, message: &str, now: SystemTime) -> String {
     object.insert("level".into(), word(level).into());
     object.insert("msg".into(), message.into());
     object.insert("time".into(), time::rfc3339(now).into());
-    let mut line = serde_json::Value::Object(object).to_string();
+    let mut line = String::new();
+    // JSON itself leaves those above ASCII as they are.
+    for c in serde_json::Value::Object(object).to_string().chars() {
+        if c.is_control() {
+            // Writing to a String cannot fail.
+            let _ = write!(line, "\\u{:04x}", c as u32);
+        } else {
+            line.push(c);
+        }
+    }
     line.push('\n');
     line
 }
@@ -123,6 +132,11 @@ mod tests {
                 Format::Json,
                 "No Component: here",
                 "{\"level\":\"info\",\"msg\":\"No Component: here\",\"time\":\"1970-01-01T00:00:00Z\"}\n",
+            ),
+            (
+                Format::Json,
+                "a\u{1b}[b\u{9b}c\u{7f}",
+                "{\"level\":\"info\",\"msg\":\"a\\u001b[b\\u009bc\\u007f\",\"time\":\"1970-01-01T00:00:00Z\"}\n",
             ),
             (Format::Brief, "broker: \"up\"", "INFO    broker: \"up\"\n"),
         ];

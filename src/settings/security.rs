@@ -36,6 +36,10 @@ pub fn security(
             settings.ca = config.security.file_ca.clone().unwrap_or_default();
         }
         Kind::Puppet => {
+            if identity.contains('/') {
+                let text = format!("{identity:?} cannot be the name of a Puppet certificate");
+                return Err(Failure::new(text).hint("a certificate name has no slash"));
+            }
             let folder = ssl_dir(config, env, is_root)?;
             settings.certificate = folder.join(format!("certs/{identity}.pem"));
             settings.key = folder.join(format!("private_keys/{identity}.pem"));
@@ -146,6 +150,10 @@ mod tests {
             assert_eq!(settings.key, Path::new(&format!("/ssl/private_keys/{identity}.pem")));
             assert_eq!(settings.ca, Path::new("/ssl/certs/ca.pem"));
         }
+        let env = Environment::fixed(&[("MCOLLECTIVE_CERTNAME", "../../x")], "h");
+        let config = load("path", Role::Client, text, &env);
+        let failure = security(&config, &env, Insecure::default()).unwrap_err();
+        assert_eq!(failure.message, "\"../../x\" cannot be the name of a Puppet certificate");
         let env = Environment::fixed(&[], "h");
         let config = load("nobody", Role::Client, text, &env);
         let failure = security(&config, &env, Insecure::default()).unwrap_err();

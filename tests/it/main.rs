@@ -10,6 +10,7 @@ mod dependencies;
 mod fleet;
 mod forged;
 mod hostile;
+mod hostile_broker;
 mod interop;
 mod layering;
 mod lifecycle;

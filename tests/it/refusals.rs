@@ -1,5 +1,11 @@
 //! What must not be trusted is refused, named in the log, and costs nobody else anything.
 
+use std::sync::Arc;
+
+use choria::nats::client;
+use choria::net::servers::{self, ServerList};
+use choria::security;
+
 use super::support::{Broker, Client, Folder, Pki, Server, ServerOptions};
 
 /// A broker, a server that logs, and alice, who is served before and after each refusal.
@@ -49,6 +55,29 @@ fn a_client_of_another_authority_is_refused_by_the_broker() {
     assert!(done.stderr.contains("cannot connect to"), "{done:?}");
     assert!(done.stderr.to_lowercase().contains("certificate"), "{done:?}");
     scene.broker.process.wait_for_line("UnknownIssuer");
+    scene.alice_is_served();
+}
+
+#[test]
+fn a_client_without_a_certificate_is_refused_by_the_broker() {
+    let mut scene = Scene::new("no_certificate");
+    let settings = security::Settings {
+        ca: Pki::shared().ca.clone(),
+        tls: false,
+        ..security::Settings::new(security::Kind::File, "alice.mcollective")
+    };
+    let provider = security::Provider::open(settings).expect("needs the CA only");
+    let executor = Arc::new(smol::Executor::new());
+    let broker = servers::Server::nats("localhost", scene.broker.port);
+    let servers = ServerList::fixed(vec![broker]);
+    let options = client::Options {
+        tls: Some(provider.client_tls().expect("TLS settings")),
+        ..client::Options::new(servers, executor.clone())
+    };
+    let outcome = smol::block_on(executor.run(client::Client::connect(options)));
+    let error = outcome.expect_err("refused").to_string();
+    assert!(error.contains("'Authorization Violation'"), "{error}");
+    scene.broker.process.wait_for_line("no verified certificate");
     scene.alice_is_served();
 }
 

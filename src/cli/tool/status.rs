@@ -90,6 +90,9 @@ fn read(path: &Path) -> Result<(Status, SystemTime), String> {
         return Err(format!("it is larger than {FILE_BYTES_MAX} bytes"));
     }
     let written = metadata.modified().map_err(|error| error.to_string())?;
+    if !metadata.is_file() {
+        return Err("it is not a regular file".to_owned());
+    }
     let text = std::fs::read(path).map_err(|error| error.to_string())?;
     let status = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
     Ok((status, written))

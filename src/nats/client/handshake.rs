@@ -25,6 +25,8 @@ pub(super) const LIMITS: Limits = Limits {
     json_line_bytes_max: 64 * 1024,
     payload_bytes_max: 64 * 1024 * 1024,
 };
+/// The same before the connection is ready, when nobody has proven who he is and no message can be due.
+const FIRST_LIMITS: Limits = Limits { payload_bytes_max: 0, ..LIMITS };
 /// Operations looked at while waiting for one: a broker that only chatters is given up.
 const OPERATIONS_MAX: usize = 64;
 /// Bytes of one read before the connection is ready.
@@ -205,7 +207,7 @@ impl Wire {
     async fn next(&mut self, reader: &mut (impl AsyncRead + Unpin)) -> Result<Early, Error> {
         loop {
             let mut input = self.unread.as_slice();
-            let early = match self.decoder.next(&mut input, &LIMITS) {
+            let early = match self.decoder.next(&mut input, &FIRST_LIMITS) {
                 Ok(operation) => operation.map(early).transpose()?,
                 Err(fault) => {
                     let text = format!("the broker does not speak NATS: {fault}");

@@ -20,6 +20,10 @@ const SHARES: usize = 4;
 /// Longest time to live that is accepted: the reference's clients stop at 5 hours.
 const TTL_MAX: Duration = Duration::from_secs(6 * 3_600);
 
+/// How long a request is remembered after its end: others may have been looked at with an earlier time because they waited,
+/// and clocks are set back by moments.
+const GRACE_SECS: u64 = 10;
+
 type Digest = [u8; 16];
 
 /// The memory of handled requests.
@@ -121,7 +125,7 @@ impl ReplayCache {
     /// Drops what the check of the time to live refuses from now on.
     fn forget(&mut self, now: SystemTime) {
         // An end inside the current second may still lie ahead.
-        let live = self.by_end.split_off(&second(now));
+        let live = self.by_end.split_off(&second(now).saturating_sub(GRACE_SECS));
         for (key, owner) in std::mem::replace(&mut self.by_end, live).into_values().flatten() {
             self.entries.remove(&key);
             if let Some(used) = self.used.get_mut(&owner) {
@@ -193,9 +197,18 @@ mod tests {
         for now in [1_000, 1_059, 1_060] {
             assert!(matches!(cache.admit(&first, at(now)), Err(Denied::Replayed { .. })), "{now}");
         }
-        // At 1060 the time to live refuses it anyway; from 1061 on nothing is kept.
-        assert_eq!(cache.admit(&request("choria=b", 1, 1_061), at(1_061)), Ok(()));
+        // At 1060 the time to live refuses it anyway; from 1071 on nothing is kept.
+        assert_eq!(cache.admit(&request("choria=b", 1, 1_071), at(1_071)), Ok(()));
         assert_eq!((cache.len(), cache.refused()), (1, 3));
+    }
+
+    #[test]
+    fn a_copy_that_waited_or_a_clock_set_back_a_little_changes_nothing() {
+        let mut cache = ReplayCache::default();
+        let first = request("choria=a", 1, 1_000);
+        assert_eq!(cache.admit(&first, at(1_000)), Ok(()));
+        assert_eq!(cache.admit(&request("choria=b", 1, 1_065), at(1_065)), Ok(()));
+        assert!(matches!(cache.admit(&first, at(1_059)), Err(Denied::Replayed { .. })));
     }
 
     #[test]
@@ -204,7 +217,7 @@ mod tests {
         let ahead = request("choria=a", 1, 1_050);
         assert_eq!(cache.admit(&ahead, at(1_000)), Ok(()));
         assert!(cache.admit(&ahead, at(1_109)).is_err());
-        cache.forget(at(1_111));
+        cache.forget(at(1_121));
         assert!(cache.is_empty());
     }
 
@@ -241,7 +254,7 @@ mod tests {
             cache.admit(&request("choria=flood", 0, 1_000), at(1_030)),
             Err(Denied::Replayed { .. })
         ));
-        assert_eq!(cache.admit(&request("choria=flood", 9, 1_061), at(1_061)), Ok(()));
+        assert_eq!(cache.admit(&request("choria=flood", 9, 1_071), at(1_071)), Ok(()));
         assert_eq!((cache.len(), cache.unguarded()), (1, 2));
     }
 

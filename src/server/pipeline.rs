@@ -28,7 +28,7 @@ use crate::protocol::{Fault, Request, Transport};
 use crate::security::{Denied, Provider, ReplayCache, Verified};
 
 /// Requests that are remembered against replay, a quarter for each certificate: about 40 MiB when full,
-/// which takes 4,000 verified requests a second with the usual time to live of 60 seconds.
+/// which takes 3,700 verified requests a second with the usual time to live of 60 seconds.
 const REPLAY_ENTRIES_MAX: usize = 262_144;
 
 /// Everything the requests of one server share.

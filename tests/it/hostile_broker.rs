@@ -12,6 +12,7 @@ use choria::security::{Kind, Provider, Settings};
 
 /// A broker that sends `first` to each connection and, when something came from it, `second`.
 fn lying_broker(first: Vec<u8>, second: Vec<u8>) -> u16 {
+    #[allow(clippy::disallowed_methods)] // its backlog does not matter: one client comes
     let listener = TcpListener::bind("127.0.0.1:0").expect("listens");
     let port = listener.local_addr().expect("address").port();
     // It ends with the test program.

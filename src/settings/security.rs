@@ -38,7 +38,7 @@ pub fn security(
         Kind::Puppet => {
             if identity.contains('/') {
                 let text = format!("{identity:?} cannot be the name of a Puppet certificate");
-                return Err(Failure::new(text).hint("a certificate name has no slash"));
+                return Err(Problem::new(text).hint("a certificate name has no slash"));
             }
             let folder = ssl_dir(config, env, is_root)?;
             settings.certificate = folder.join(format!("certs/{identity}.pem"));

@@ -8,6 +8,9 @@ use std::task::{Context, Poll, Waker};
 
 use crate::nats::client::lock;
 
+/// Bytes of answers that may wait for the socket: thousands of PONGs.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
 /// Why nothing was queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refused {
@@ -31,6 +34,8 @@ struct State {
     buffer: Vec<u8>,
     /// Ranges of `buffer` that mean something to the present connection only.
     control: Vec<std::ops::Range<usize>>,
+    /// Bytes of answers in `buffer`.
+    answer_bytes: usize,
     is_connected: bool,
     is_finished: bool,
     writer: Option<Waker>,
@@ -101,6 +106,19 @@ impl Outbox {
         true
     }
 
+    /// Queues an answer to something the broker asked; false when it asks on and on and takes no answers.
+    pub(super) fn answer(&self, line: &[u8]) -> bool {
+        {
+            let mut state = lock(&self.state);
+            if state.answer_bytes >= ANSWER_BYTES_MAX {
+                return false;
+            }
+            state.answer_bytes += line.len();
+        }
+        self.control(|out| out.extend_from_slice(line));
+        true
+    }
+
     /// Everything queued, exchanged for the empty `spare`. `false` when the client was closed and nothing is left.
     pub(super) fn poll_take(&self, cx: &mut Context<'_>, spare: &mut Vec<u8>) -> Poll<bool> {
         let mut state = lock(&self.state);
@@ -114,6 +132,7 @@ impl Outbox {
         spare.clear();
         std::mem::swap(&mut state.buffer, spare);
         state.control.clear();
+        state.answer_bytes = 0;
         state.wake_publishers();
         Poll::Ready(true)
     }
@@ -124,6 +143,7 @@ impl Outbox {
         let pending = std::mem::replace(&mut state.buffer, opening);
         let end = state.buffer.len();
         state.control.clear();
+        state.answer_bytes = 0;
         state.control.push(0..end);
         state.buffer.extend_from_slice(&pending);
         state.is_connected = true;
@@ -191,6 +211,20 @@ mod tests {
         assert_eq!(publish(&outbox, "three"), Poll::Ready(Ok(())));
         outbox.connected(b"[sub2]".to_vec());
         assert_eq!(taken(&outbox), "[sub2]onetwothree");
+    }
+
+    #[test]
+    fn answers_that_nobody_takes_are_bounded() {
+        let outbox = Outbox::new(1000, 20);
+        outbox.connected(Vec::new());
+        let count = (0..1_000_000).take_while(|_| outbox.answer(b"PONG\r\n")).count();
+        assert_eq!(count, ANSWER_BYTES_MAX.div_ceil(6));
+        assert_eq!(taken(&outbox).len(), count * 6);
+        assert!(outbox.answer(b"PONG\r\n"));
+        while outbox.answer(b"PONG\r\n") {}
+        outbox.disconnected();
+        outbox.connected(Vec::new());
+        assert!(outbox.answer(b"PONG\r\n"));
     }
 
     #[test]

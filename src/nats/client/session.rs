@@ -142,7 +142,10 @@ impl Session<'_> {
         match operation {
             ServerOp::Message(delivery) => self.deliver(&delivery),
             ServerOp::Ping => {
-                self.inner.outbox.control(|out| out.extend_from_slice(b"PONG\r\n"));
+                if !self.inner.outbox.answer(b"PONG\r\n") {
+                    let text = "the broker sends PINGs and does not take the answers";
+                    return Err(Error::new(ErrorKind::Protocol, text));
+                }
             }
             ServerOp::Pong => {
                 self.outstanding.store(0, Ordering::Relaxed);

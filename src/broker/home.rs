@@ -44,6 +44,9 @@ pub(super) enum Mail {
     Accepted(Vec<(TcpStream, SocketAddr)>),
     /// Connections of yours whose queues got something to send.
     Flush(Vec<u64>),
+    /// Fail.
+    #[cfg(test)]
+    Break,
     /// Announce the end and close slowly.
     LameDuck,
     /// Close everything within this many milliseconds.

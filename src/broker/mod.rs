@@ -50,7 +50,8 @@ mod tests;
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -144,12 +145,18 @@ impl Broker {
             }
             let thread = std::thread::Builder::new()
                 .name(format!("broker-{index}"))
-                .spawn(move || Shard::new(shared, home, listener).run())
+                .spawn(move || run_loop(shared, home, listener))
                 .map_err(Error::System)?;
             broker.threads.push(thread);
         }
         log::info!("broker: listening address={local} threads={}", shared.homes.len());
         Ok(broker)
+    }
+
+    /// Whether an event loop ended by a fault of ours. Its connections are lost, and so is a part of all new ones: the
+    /// broker should be ended.
+    pub fn has_failed(&self) -> bool {
+        self.shared.has_failed.load(Ordering::Relaxed)
     }
 
     /// The address it listens on, with the port the system chose.
@@ -206,6 +213,16 @@ impl Broker {
             refused: sum(|counters| &counters.refused),
             panics: sum(|counters| &counters.panics),
         }
+    }
+}
+
+/// Runs one event loop; a loop that ends too early is made known.
+fn run_loop(shared: Arc<Shared>, home: Arc<Home>, listener: Option<TcpListener>) {
+    let own = shared.clone();
+    let outcome = catch_unwind(AssertUnwindSafe(|| Shard::new(own, home, listener).run()));
+    if !matches!(outcome, Ok(true)) {
+        shared.has_failed.store(true, Ordering::Relaxed);
+        log::error!("broker: an event loop failed");
     }
 }
 

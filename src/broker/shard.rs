@@ -82,8 +82,8 @@ impl Shard {
         }
     }
 
-    /// Serves until the broker stops.
-    pub fn run(mut self) {
+    /// Serves until the broker stops; false when it cannot go on before that.
+    pub fn run(mut self) -> bool {
         let mut events = Events::with_capacity(EVENTS_MAX);
         while !self.is_done() {
             let timeout = self.timeout();
@@ -102,6 +102,7 @@ impl Shard {
             self.on_time();
         }
         self.close_all();
+        self.stop_at_ms.is_some()
     }
 
     fn is_done(&self) -> bool {
@@ -331,6 +332,8 @@ impl Shard {
                         }
                     }
                 }
+                #[cfg(test)]
+                Mail::Break => panic!("broken by a test"),
                 Mail::LameDuck => self.start_lame_duck(),
                 Mail::Stop { within_ms } => {
                     self.listener = None;

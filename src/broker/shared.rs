@@ -32,6 +32,8 @@ pub(super) struct Shared {
     next_client_id: AtomicU64,
     admitted: AtomicUsize,
     pub is_lame: AtomicBool,
+    /// An event loop ended without being told to.
+    pub has_failed: AtomicBool,
 }
 
 impl Shared {
@@ -46,6 +48,7 @@ impl Shared {
             next_client_id: AtomicU64::new(1),
             admitted: AtomicUsize::new(0),
             is_lame: AtomicBool::new(false),
+            has_failed: AtomicBool::new(false),
         }
     }
 

@@ -31,6 +31,8 @@ pub struct RunBroker {
 
 /// How long connections get to take what waits for them when the broker ends.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(4);
+/// How often a broker is looked after.
+const HEALTH_TICK: Duration = Duration::from_secs(1);
 /// How often a broker that is being left looks whether it is empty.
 const LEAVING_TICK: Duration = Duration::from_millis(100);
 
@@ -69,12 +71,23 @@ impl RunBroker {
         let asked = async {
             let _ = leave.next().await;
         };
-        smol::future::or(context.interrupt.wait(), asked).await;
+        let told = smol::future::or(context.interrupt.wait(), asked);
+        smol::future::or(told, until_failed(&broker)).await;
+        if broker.has_failed() {
+            return Err(Failure::new("an event loop of the broker failed"));
+        }
         if !context.interrupt.is_triggered() {
             leave_clients(&broker, context, leaving_limit).await;
         }
         smol::unblock(move || broker.shutdown(SHUTDOWN_LIMIT)).await;
         Ok(Exit::Success)
+    }
+}
+
+/// Done when the broker can no longer serve everybody.
+async fn until_failed(broker: &Broker) {
+    while !broker.has_failed() {
+        smol::Timer::after(HEALTH_TICK).await;
     }
 }
 

@@ -137,3 +137,24 @@ fn a_shutdown_does_not_wait_for_those_who_do_not_read() {
     broker.shutdown(SHORT);
     assert!(start.elapsed() < Duration::from_secs(2));
 }
+
+#[test]
+fn a_broker_with_a_loop_that_failed_says_so() {
+    for index in 0..2 {
+        let broker = start(settings());
+        let mut peer = Peer::open(&broker);
+        peer.sync();
+        assert!(!broker.has_failed());
+        broker.shared.homes[index].post(crate::broker::home::Mail::Break);
+        let started = Instant::now();
+        while !broker.has_failed() {
+            assert!(started.elapsed() < PATIENCE);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        broker.shutdown(Duration::ZERO);
+    }
+    let broker = start(settings());
+    let shared = broker.shared.clone();
+    broker.shutdown(Duration::ZERO);
+    assert!(!shared.has_failed.load(std::sync::atomic::Ordering::Relaxed));
+}

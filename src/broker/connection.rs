@@ -12,6 +12,7 @@ use super::shared::Context;
 use super::tls::Tls;
 use crate::crypto::hash::sha256_hex;
 use crate::crypto::x509::Certificate;
+use crate::net;
 use crate::sys::{Interest, Ready};
 
 /// A connection of one event loop.
@@ -105,7 +106,7 @@ impl Connection {
             Err(error) => {
                 // Let the peer know what was wrong with its handshake.
                 tls.pump(&self.session.link, cx.now_ms);
-                return Err(End::silent(Reason::Tls(error.to_string())));
+                return Err(End::silent(Reason::Tls(net::tls::describe(&error))));
             }
         };
         if tls.wants_write() {

@@ -149,7 +149,7 @@ impl Broker {
                 .map_err(Error::System)?;
             broker.threads.push(thread);
         }
-        log::info!("broker: listening address={local} threads={}", shared.homes.len());
+        log::debug!("broker: listening address={local} threads={}", shared.homes.len());
         Ok(broker)
     }
 

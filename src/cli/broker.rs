@@ -1,5 +1,6 @@
 //! `choria broker`: runs the message router until it is told to stop.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use argh::{ArgsInfo, FromArgs};
 use async_signal::{Signal, Signals};
 use smol::stream::StreamExt;
 
-use crate::broker::Broker;
+use crate::broker::{self, Broker};
 use crate::cli::command::{Command, Subcommand};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -20,7 +21,7 @@ use crate::sys;
 pub static COMMANDS: &[Command] = &[Command::new::<RunBroker>("run", &[])];
 
 /// Run the message router. SIGTERM ends it at once, SIGUSR2 first sends its clients elsewhere.
-/// The lines in its log that begin with "broker: listening" tell the address.
+/// The line in its log that begins with "broker: listening for clients on" tells the address.
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(example = "{command_name} --config /etc/choria/broker.conf")]
 pub struct RunBroker {
@@ -63,7 +64,7 @@ impl RunBroker {
         // Before the broker is up, so that a signal from then on is never lost.
         let mut leave = Signals::new([Signal::Usr2])
             .map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
-        let broker = Broker::start(settings).map_err(|error| Failure::new(error.to_string()))?;
+        let broker = Broker::start(settings).map_err(|error| cannot_start(&error))?;
         log::info!("broker: listening for clients on {}", broker.local_addr());
         if let Some(path) = &self.pid {
             daemon::write_pid(path)?;
@@ -88,6 +89,28 @@ impl RunBroker {
 async fn until_failed(broker: &Broker) {
     while !broker.has_failed() {
         smol::Timer::after(HEALTH_TICK).await;
+    }
+}
+
+/// The failure of a broker that does not come up, with what to look at.
+fn cannot_start(error: &broker::Error) -> Failure {
+    let failure = Failure::new(error.to_string());
+    let broker::Error::Listen { address, source } = error else { return failure };
+    match source.kind() {
+        ErrorKind::AddrInUse => failure.hint(format!(
+            "another process listens on port {}: end it, or set plugin.choria.network.client_port",
+            address.port()
+        )),
+        ErrorKind::AddrNotAvailable => failure.hint(format!(
+            "no interface of this computer has the address {}: correct \
+             plugin.choria.network.listen_address",
+            address.ip()
+        )),
+        ErrorKind::PermissionDenied => failure.hint(
+            "ports below 1024 need root or CAP_NET_BIND_SERVICE: set \
+             plugin.choria.network.client_port",
+        ),
+        _ => failure,
     }
 }
 

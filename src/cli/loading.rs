@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::context::{self, Context};
 use crate::cli::exit::Failure;
-use crate::config::{Config, Environment, Severity, Source};
+use crate::config::{Config, Environment, Severity, Source, Warning};
 use crate::logging::{self, Target};
 use crate::sys;
 
@@ -17,7 +17,9 @@ impl Context {
 
     /// The configuration of a command at a terminal: `--config`, else the first default file.
     pub fn client_config(&self) -> Result<Config, Failure> {
-        let config = self.load(&Source::Client { path: self.globals.config.clone() })?;
+        let (config, warnings) =
+            self.read(&Source::Client { path: self.globals.config.clone() })?;
+        warn(&warnings);
         self.start_client_log(&config)?;
         check_supported(&config)?;
         Ok(config)
@@ -34,20 +36,17 @@ impl Context {
                 .hint(format!("{command} --config FILE"))
         })?;
         self.start_daemon_log("stdout", "info")?;
-        let config = self.load(&make(path))?;
+        let (config, warnings) = self.read(&make(path))?;
         self.start_daemon_log(&config.log_file, &config.log_level)?;
+        warn(&warnings);
         check_supported(&config)?;
         Ok(config)
     }
 
-    fn load(&self, source: &Source) -> Result<Config, Failure> {
+    fn read(&self, source: &Source) -> Result<(Config, Vec<Warning>), Failure> {
         let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
-        let (config, warnings) = Config::load(source, &self.environment(), &cwd)
-            .map_err(|error| Failure::new(error.to_string()))?;
-        for warning in warnings {
-            log::warn!("config: {warning}");
-        }
-        Ok(config)
+        Config::load(source, &self.environment(), &cwd)
+            .map_err(|error| Failure::new(error.to_string()))
     }
 
     /// Commands log to standard error, warnings and worse, unless their file says otherwise:
@@ -80,6 +79,12 @@ impl Context {
         let level =
             if self.globals.debug { log::LevelFilter::Debug } else { logging::level(level) };
         context::start_log(target(file), level)
+    }
+}
+
+fn warn(warnings: &[Warning]) {
+    for warning in warnings {
+        log::warn!("config: {warning}");
     }
 }
 

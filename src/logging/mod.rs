@@ -8,6 +8,7 @@ mod format;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
@@ -92,6 +93,23 @@ pub fn init(settings: LogSettings) -> Result<(), LogError> {
     Ok(())
 }
 
+/// Whether log lines end up where standard error does, like on one terminal or in one journal.
+pub fn is_on_stderr() -> bool {
+    let Some(logger) = LOGGER.get() else { return false };
+    match logger.output.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+        Some((Sink::Stderr, _)) => true,
+        Some((Sink::Stdout, _)) => is_same_file(io::stdout(), io::stderr()),
+        _ => false,
+    }
+}
+
+fn is_same_file(one: impl AsFd, other: impl AsFd) -> bool {
+    match (rustix::fs::fstat(one), rustix::fs::fstat(other)) {
+        (Ok(one), Ok(other)) => (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino),
+        _ => false,
+    }
+}
+
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 
 struct Logger {
@@ -150,6 +168,13 @@ mod tests {
         for (word, expected) in cases {
             assert_eq!(level(word), expected, "{word}");
         }
+    }
+
+    #[test]
+    fn one_file_is_told_from_another() {
+        let open = |path| File::open(path).unwrap();
+        assert!(is_same_file(open("/dev/null"), open("/dev/null")));
+        assert!(!is_same_file(open("/dev/null"), open("/dev/zero")));
     }
 
     #[test]

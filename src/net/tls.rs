@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 
 use async_io::Async;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection};
+use rustls::{AlertDescription, ClientConfig, ClientConnection};
 use smol::io::{AsyncRead, AsyncWrite};
 
 /// Ciphertext taken from the socket in one read.
@@ -46,11 +46,31 @@ impl std::error::Error for TlsError {}
 /// Says what went wrong in an operator's words; certificate problems start with `certificate`.
 pub fn describe(error: &rustls::Error) -> String {
     match error {
+        rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
+            "certificate refused: it was not issued by the CA that is trusted here".to_owned()
+        }
         rustls::Error::InvalidCertificate(fault) => format!("certificate refused: {fault}"),
         rustls::Error::AlertReceived(alert) => {
-            format!("the peer refused the connection: {alert:?}")
+            format!("the peer refused the connection: {} ({alert:?})", alert_words(*alert))
         }
         other => other.to_string(),
+    }
+}
+
+/// What the alert of a peer means for the one who receives it.
+fn alert_words(alert: AlertDescription) -> &'static str {
+    match alert {
+        AlertDescription::UnknownCA => "our certificate was not issued by the CA that it trusts",
+        AlertDescription::CertificateRequired => "it demands a certificate",
+        AlertDescription::CertificateExpired => "our certificate is outside its dates",
+        AlertDescription::BadCertificate
+        | AlertDescription::UnsupportedCertificate
+        | AlertDescription::CertificateRevoked
+        | AlertDescription::CertificateUnknown => "it does not accept our certificate",
+        AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure => {
+            "there is no TLS version and cipher that both sides use"
+        }
+        _ => "it sent an alert",
     }
 }
 

@@ -108,6 +108,16 @@ impl Authority {
     /// Verifies that the chain leads to an authority, that every certificate is valid at `now`, and
     /// that the first one may be used as a client.
     pub(super) fn verify(&self, presented: &Presented, now: SystemTime) -> Result<(), Denied> {
+        self.verify_for(presented, webpki::KeyUsage::client_auth(), now)
+    }
+
+    /// The same for another use than that of a client.
+    pub(super) fn verify_for(
+        &self,
+        presented: &Presented,
+        usage: webpki::KeyUsage,
+        now: SystemTime,
+    ) -> Result<(), Denied> {
         let subject = || presented.subject();
         let leaf = &presented.leaf;
         // webpki names whatever certificate failed first; the peer's own dates are clearer.
@@ -127,7 +137,7 @@ impl Authority {
                 &anchors,
                 &presented.chain[1..],
                 UnixTime::since_unix_epoch(since),
-                webpki::KeyUsage::client_auth(),
+                usage,
                 None,
                 None,
             )

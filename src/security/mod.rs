@@ -8,6 +8,7 @@
 mod authority;
 mod caller;
 mod denied;
+mod doubt;
 mod provider;
 pub mod replay;
 mod settings;
@@ -16,6 +17,7 @@ pub mod tls;
 
 pub use authority::Authority;
 pub use denied::{Denied, ReplayLimit};
+pub use doubt::{Doubt, Use};
 pub use provider::{Provider, SignError, Verified};
 pub use replay::ReplayCache;
 pub use settings::{Kind, Settings};

@@ -13,6 +13,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::authority::{Authority, Presented};
 use super::caller::{self, Patterns};
+use super::doubt::{self, Doubt, Use};
 use super::setup::{self, Problem, SetupError, What};
 use super::tls::{self, Verify};
 use super::{Denied, Settings};
@@ -174,6 +175,14 @@ impl Provider {
     /// The name in [`Provider::caller`].
     pub fn certname(&self) -> &str {
         &self.settings.identity
+    }
+
+    /// What peers may hold against the own certificate when it is used in this way by a process of
+    /// this name. None of it keeps the process from working.
+    pub fn doubts(&self, usage: Use, identity: &str, now: SystemTime) -> Vec<Doubt> {
+        let pem = self.certificate_pem.as_deref().unwrap_or_default();
+        let Ok(own) = Presented::from_pem(pem.as_bytes(), identity) else { return Vec::new() };
+        doubt::of(&own, self.authority.as_ref(), usage, identity, now)
     }
 
     /// The settings it was opened with.

@@ -487,3 +487,45 @@ fn what_is_no_file_is_not_read() {
     let said = Provider::open(settings).unwrap_err().to_string();
     assert!(said.contains("it is larger than 4194304 bytes"), "{said}");
 }
+
+#[test]
+fn doubts_about_the_own_certificate_are_named() {
+    let (ours, other) = (authority(), Issuer::new_p256("Other CA", now()).unwrap());
+    let plain: fn(&mut LeafRequest) = |_| {};
+    let cases: [(_, _, Use, _, &[&str]); 5] = [
+        (ours, plain, Use::Client, "n1.example.net", &[]),
+        (ours, plain, Use::Server, "N1.example.net", &[]),
+        (
+            ours,
+            plain,
+            Use::Server,
+            "b1.example.net",
+            &["it is for n1.example.net, not for the identity b1.example.net"],
+        ),
+        (
+            &other,
+            plain,
+            Use::Client,
+            "n1.example.net",
+            &[
+                "it was issued by \"Other CA\", not by the configured CA, so peers with the configured CA will refuse it",
+            ],
+        ),
+        (
+            ours,
+            |leaf| leaf.not_after = now() - Duration::from_secs(1),
+            Use::Client,
+            "n2",
+            &[
+                "it expired on 2026-11-22T17:03:19Z, peers will refuse it",
+                "it is for n1.example.net, not for the identity n2",
+            ],
+        ),
+    ];
+    for (from, change, usage, identity, expected) in cases {
+        let issued = issue(from, "n1.example.net", change);
+        let doubts = provider("n1.example.net", &issued, |_| {}).doubts(usage, identity, now());
+        let texts: Vec<_> = doubts.iter().map(ToString::to_string).collect();
+        assert_eq!(texts, expected, "{usage:?} {identity}");
+    }
+}

@@ -103,6 +103,7 @@ pub async fn run(
     let agents = hosted(&settings)?;
     check_names(&settings)?;
     log::info!("server: starting version={VERSION} identity={}", settings.identity);
+    look_at_facts(&settings).await;
     let stopped = async {
         shutdown.wait().await;
         None
@@ -116,6 +117,14 @@ pub async fn run(
     let ended = server.until_end(&shutdown).await;
     server.stop(&settings).await;
     ended
+}
+
+/// Reads the facts once, so that the log says at the start what is wrong with their files.
+async fn look_at_facts(settings: &Settings) {
+    if settings.facts.immediate().is_none() {
+        let facts = settings.facts.clone();
+        smol::unblock(move || facts.read()).await;
+    }
 }
 
 /// The connection, with no larger queues than requests to a server need.

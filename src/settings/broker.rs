@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 
-use super::{Insecure, Problem, provider, security};
+use super::{Insecure, Problem, provider, security, warn_of_doubts};
 use crate::broker::Settings;
 use crate::config::{Config, Environment};
+use crate::security::Use;
 
 /// The broker that the configuration asks for. Without TLS it listens on loopback only, unless
 /// protocol security is off as well and so nobody can expect any.
@@ -33,6 +34,7 @@ pub fn broker(
         );
     } else {
         let provider = provider(security(config, env, insecure)?)?;
+        warn_of_doubts(&provider, Use::Server, &config.identity);
         let tls = provider
             .server_tls()
             .map_err(|error| Problem::new(format!("TLS is not set up: {error}")))?;

@@ -7,7 +7,7 @@ use super::{Insecure, Problem, connection, provider, security};
 use crate::config::{Config, Environment};
 use crate::protocol::Request;
 use crate::rpc::ClientOptions;
-use crate::security::Provider;
+use crate::security::{Denied, Provider};
 
 /// What the client library needs to act for a person or a program.
 ///
@@ -50,8 +50,21 @@ fn warn_of_refusal(config: &Config, security: &Provider) {
     let Ok(secure) = security.secure_request(&request) else { return };
     if let Err(denied) = security.verify(&secure, now) {
         log::warn!(
-            "security: servers will refuse requests of {caller}: {denied}; is MCOLLECTIVE_CERTNAME the name of the \
-             certificate?"
+            "security: servers will refuse requests of {caller}: {denied}; {}",
+            remedy(&denied)
         );
+    }
+}
+
+/// What a caller can do about a refusal.
+fn remedy(denied: &Denied) -> &'static str {
+    match denied {
+        Denied::CallerMismatch { .. } => "set MCOLLECTIVE_CERTNAME to the name of the certificate",
+        Denied::NotAllowed { .. } => {
+            "unless their plugin.choria.security.certname_whitelist names it"
+        }
+        Denied::UnknownIssuer { .. } => "the certificate and the CA file do not belong together",
+        Denied::Expired { .. } | Denied::NotYetValid { .. } => "get a new certificate",
+        _ => "replace the certificate or its key",
     }
 }

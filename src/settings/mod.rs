@@ -10,7 +10,7 @@ mod server;
 pub use broker::broker;
 pub use client::rpc_client;
 pub use connection::{connection, inboxes};
-pub use security::{provider, security};
+pub use security::{provider, security, warn_of_doubts};
 pub use server::server;
 
 use std::fmt;

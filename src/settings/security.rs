@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::{Insecure, Problem};
 use crate::config::{Config, Environment, Role};
-use crate::security::{Kind, Provider, Settings};
+use crate::security::{Kind, Provider, Settings, Use};
 
 /// What is appended to the name of a user to make the identity of a client.
 const CLIENT_SUFFIX: &str = "mcollective";
@@ -67,6 +68,14 @@ pub fn provider(settings: Settings) -> Result<Arc<Provider>, Problem> {
     })
 }
 
+/// Says at the start of a daemon what its peers may hold against its certificate.
+pub fn warn_of_doubts(provider: &Provider, usage: Use, identity: &str) {
+    for doubt in provider.doubts(usage, identity, SystemTime::now()) {
+        let file = provider.settings().certificate.display();
+        log::warn!("security: certificate {file}: {doubt}");
+    }
+}
+
 fn puppet_identity(config: &Config, env: &Environment) -> Result<String, Problem> {
     if let Some(name) = env.var("MCOLLECTIVE_CERTNAME") {
         return Ok(name.to_owned());
@@ -96,7 +105,8 @@ fn ssl_dir(config: &Config, env: &Environment, is_root: bool) -> Result<PathBuf,
     if let Some(folder) = &config.choria.ssl_dir {
         return Ok(folder.clone());
     }
-    let set_it = "set plugin.choria.ssldir to the folder with certs and private_keys";
+    let set_it = "set plugin.choria.ssldir to the folder with certs and private_keys, or \
+                  plugin.security.provider = file and the paths of the three files";
     if is_root {
         return env.puppet_ssl_dir().ok_or_else(|| {
             Problem::new("cannot find the Puppet certificates: puppet does not tell its ssldir")

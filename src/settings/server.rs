@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Insecure, Problem, connection, provider, security};
+use super::{Insecure, Problem, connection, provider, security, warn_of_doubts};
 use crate::config::{Config, Environment};
+use crate::security::Use;
 use crate::server::classes::Classes;
 use crate::server::facts::Facts;
 use crate::server::gate::Limits;
@@ -18,6 +19,8 @@ pub fn server(
     executor: &Arc<smol::Executor<'static>>,
 ) -> Result<Settings, Problem> {
     let security = provider(security(&config, env, insecure)?)?;
+    warn_of_doubts(&security, Use::Client, &config.identity);
+    warn_of_classes(&config);
     let connection = connection(&config, env, &security, executor.clone())?;
     let workers = Workers::start_default()
         .map_err(|error| Problem::new(format!("cannot start worker threads: {error}")))?;
@@ -52,4 +55,17 @@ pub fn server(
         security,
         workers,
     })
+}
+
+/// A file that somebody has asked for is missed; the default one is absent on many nodes.
+fn warn_of_classes(config: &Config) {
+    const KEY: &str = "classesfile";
+    if config.is_set(KEY)
+        && let Err(error) = std::fs::metadata(&config.classes_file)
+    {
+        let (origin, file) = (config.origin(KEY), config.classes_file.display());
+        log::warn!(
+            "server: {origin}: cannot read {KEY} = {file}, so there are no classes: {error}"
+        );
+    }
 }

@@ -14,6 +14,7 @@ mod hostile_broker;
 mod interop;
 mod layering;
 mod lifecycle;
+mod mistakes;
 mod nats_client;
 mod reference_docs;
 mod refusals;

@@ -8,7 +8,7 @@ mod pki;
 mod process;
 
 pub use client::Client;
-pub use daemon::{Broker, Server, ServerOptions};
+pub use daemon::{Broker, Server, ServerOptions, choria};
 pub use folder::Folder;
 pub use nats_server::NatsServer;
 pub use pki::{Leaf, Pki};

@@ -4,7 +4,8 @@
 //! [`selecting!`] the filters and how to discover.
 
 use crate::cli::exit::Failure;
-use crate::protocol::filter::{FactFilter, Filter};
+use crate::protocol::filter::{FactFilter, Filter, Operator};
+use crate::util::pattern::{Regex, slashed};
 
 /// What was typed behind the filter options.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,14 +30,16 @@ impl FilterWords {
     /// The filter these words make, with `agent` added to the agents a node must have.
     ///
     /// # Errors
-    /// When a fact condition cannot be read or an expression is given, which is not supported yet.
+    /// When a filter is empty, which would ask everybody, when a fact condition or pattern cannot be read, or when an
+    /// expression is given, which is not supported yet.
     pub fn filter(&self, agent: Option<&str>) -> Result<Filter, Failure> {
         if self.compound.as_ref().is_some_and(|expression| !expression.is_empty()) {
             return Err(Failure::new("compound filters (-S, --select) are not supported yet")
                 .hint("combine -F, -C, -A, -I and -W instead; nothing was sent"));
         }
+        self.refuse_empty()?;
         let mut filter = Filter::default();
-        for text in self.facts.iter().filter(|text| !text.is_empty()) {
+        for text in &self.facts {
             filter.facts.push(fact(text)?);
         }
         for part in self.combined.iter().flat_map(|text| text.split_whitespace()) {
@@ -52,7 +55,25 @@ impl FilterWords {
             .chain(agent)
             .for_each(|agent| filter.add_agent(agent));
         self.identities.iter().for_each(|identity| filter.add_identity(identity));
+        check_patterns(&filter)?;
         Ok(filter)
+    }
+
+    /// An empty filter is a variable of a script that is not set: it must not widen a request to everybody.
+    fn refuse_empty(&self) -> Result<(), Failure> {
+        for (option, texts) in [
+            ("-F", &self.facts),
+            ("-C", &self.classes),
+            ("-A", &self.agents),
+            ("-I", &self.identities),
+            ("-W", &self.combined),
+        ] {
+            if texts.iter().any(|text| text.trim().is_empty()) {
+                return Err(Failure::new(format!("the filter of {option} is empty"))
+                    .hint("leave the option out to ask every node; nothing was sent"));
+            }
+        }
+        Ok(())
     }
 
     /// The collective to ask in: the one typed, else the main one.
@@ -70,6 +91,23 @@ impl FilterWords {
             }
         }
     }
+}
+
+/// A pattern that cannot be used would match no node, silently.
+fn check_patterns(filter: &Filter) -> Result<(), Failure> {
+    let in_facts = filter
+        .facts
+        .iter()
+        .filter(|fact| fact.operator == Operator::Match)
+        .map(|fact| fact.value.trim_matches('/'));
+    let lists = [&filter.classes, &filter.agents, &filter.identities];
+    for text in in_facts.chain(lists.into_iter().flatten().filter_map(|text| slashed(text))) {
+        Regex::new(text).map_err(|error| {
+            Failure::new(format!("could not parse filters: {error}"))
+                .hint("write a \\ before a character that is to stand for itself")
+        })?;
+    }
+    Ok(())
 }
 
 fn fact(text: &str) -> Result<FactFilter, Failure> {
@@ -250,8 +288,6 @@ mod tests {
             "n2",
             "-W",
             "country=mt web",
-            "-F",
-            "",
         ];
         let expected = serde_json::json!({
             "fact": [
@@ -266,7 +302,17 @@ mod tests {
     #[test]
     fn what_cannot_be_honoured_is_refused() {
         assert!(json(&["-S", "with('a')"]).unwrap_err().contains("not supported yet"));
-        assert!(json(&["-F", "nonsense"]).unwrap_err().starts_with("could not parse filters: "));
+        for line in
+            [["-F", "nonsense"], ["-F", "os=~["], ["-C", "/[/"], ["-I", "/*/"], ["-A", "/(/"]]
+        {
+            let message = json(&line).unwrap_err();
+            assert!(message.starts_with("could not parse filters: "), "{line:?} {message}");
+        }
+        for option in ["-F", "-C", "-A", "-I", "-W"] {
+            let expected = format!("the filter of {option} is empty");
+            assert_eq!(json(&[option, ""]).unwrap_err(), expected);
+            assert_eq!(json(&[option, " "]).unwrap_err(), expected);
+        }
     }
 
     #[test]

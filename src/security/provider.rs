@@ -182,7 +182,7 @@ impl Provider {
     pub fn doubts(&self, usage: Use, identity: &str, now: SystemTime) -> Vec<Doubt> {
         let pem = self.certificate_pem.as_deref().unwrap_or_default();
         let Ok(own) = Presented::from_pem(pem.as_bytes(), identity) else { return Vec::new() };
-        doubt::of(&own, self.authority.as_ref(), usage, identity, now)
+        doubt::of(&own, self.authority.as_deref(), usage, identity, now)
     }
 
     /// The settings it was opened with.

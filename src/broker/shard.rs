@@ -14,6 +14,7 @@ use super::shared::{Context, Shared};
 use super::slab::Slab;
 use super::timers::Wheel;
 use crate::sys::{self, Events, Ready};
+use crate::util::throttle::Throttle;
 
 /// Bytes read from one connection in one turn; the buffer is shared by all connections of the loop.
 const READ_BYTES: usize = 128 * 1024;
@@ -23,6 +24,8 @@ const EVENTS_MAX: usize = 1024;
 const ACCEPTS_MAX: usize = 256;
 /// TLS handshakes moved on in one turn, so that those already connected do not wait for a crowd of new ones.
 const HANDSHAKES_MAX: usize = 16;
+/// Lines about peers that one loop logs in ten seconds.
+const LOG_LINES_MAX: u32 = 100;
 /// Time without accepting after the system had no room for a connection.
 const ACCEPT_PAUSE_MS: u64 = 100;
 /// Time between looks at what has no timer of its own.
@@ -37,6 +40,8 @@ pub(super) struct Shard {
     listener: Option<TcpListener>,
     /// Accepting pauses until then.
     accept_again_ms: Option<u64>,
+    /// For lines that any peer can cause.
+    log: Throttle,
     next_home: usize,
     connections: Slab<Connection>,
     wheel: Wheel,
@@ -66,6 +71,7 @@ impl Shard {
             cx: Context::new(shared, home),
             listener,
             accept_again_ms: None,
+            log: Throttle::new(LOG_LINES_MAX),
             next_home: 0,
             connections: Slab::default(),
             wheel: Wheel::new(),
@@ -256,7 +262,8 @@ impl Shard {
 
     /// Without room for more files the listener would be ready for ever.
     fn pause_accepting(&mut self, error: &std::io::Error) {
-        log::warn!("broker: cannot accept a connection err={error}");
+        let text = format_args!("broker: cannot accept a connection err={error}");
+        self.log.log(log::Level::Warn, text);
         self.watch_listener(false);
         self.accept_again_ms = Some(self.cx.now_ms + ACCEPT_PAUSE_MS);
     }
@@ -441,7 +448,10 @@ impl Shard {
                 log::debug!("broker: closed {peer} reason={}", end.reason);
             }
             Reason::Panic => log::error!("broker: closed {peer} reason={}", end.reason),
-            _ => log::info!("broker: closed {peer} reason={}", end.reason),
+            _ => {
+                let text = format_args!("broker: closed {peer} reason={}", end.reason);
+                self.log.log(log::Level::Info, text);
+            }
         }
         connection.session.drop_subs(&mut self.cx);
         connection.session.say_why(&end, &mut self.cx);

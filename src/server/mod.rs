@@ -20,7 +20,6 @@ mod run;
 pub mod settings;
 mod stamp;
 mod status;
-mod throttle;
 pub mod workers;
 
 #[cfg(test)]

@@ -19,13 +19,13 @@ use super::link::Unsent;
 use super::node::Node;
 use super::registry::{Hosted, Registry};
 use super::settings::Authorization;
-use super::throttle::Throttle;
 use super::workers::Workers;
 use crate::nats::subject;
 use crate::protocol::filter::NodeData;
 use crate::protocol::rpc::{DISCOVERY_PONG, DISCOVERY_WORD, ReplyBody, StatusCode};
 use crate::protocol::{Fault, Request, Transport};
 use crate::security::{Denied, Provider, ReplayCache, Verified};
+use crate::util::throttle::Throttle;
 
 /// Requests that are remembered against replay, a quarter for each certificate: about 40 MiB when full,
 /// which takes 3,700 verified requests a second with the usual time to live of 60 seconds.

@@ -8,4 +8,5 @@ pub mod pattern;
 pub mod secret;
 pub mod shutdown;
 pub mod suggest;
+pub mod throttle;
 pub mod time;

@@ -132,3 +132,21 @@ fn who_does_not_introduce_itself_is_sent_away() {
     let _ = stream.read_to_string(&mut answer);
     assert!(answer.ends_with("-ERR 'Authorization Violation'\r\n"), "{answer}");
 }
+
+#[test]
+fn a_flood_of_refused_connections_does_not_flood_the_log() {
+    let folder = Folder::new("log_flood");
+    let broker = Broker::start_plain(&folder);
+    let loops = std::thread::available_parallelism().map_or(1, usize::from);
+    for _ in 0..loops * 150 {
+        let mut stream = open(broker.port);
+        stream.write_all(b"ZZZ\r\n").expect("writes");
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+    broker_works(broker.port);
+    let output = broker.process.output();
+    let lines = output.matches("broker: closed").count();
+    assert!(lines >= 100, "{lines}: {output}");
+    // A busy machine may need more than one window.
+    assert!(lines <= loops * 110 || output.contains("suppressed="), "{lines}");
+}

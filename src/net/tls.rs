@@ -47,7 +47,8 @@ impl std::error::Error for TlsError {}
 pub fn describe(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
-            "certificate refused: it was not issued by the CA that is trusted here".to_owned()
+            "certificate refused: it was not issued by the CA that is trusted here (UnknownIssuer)"
+                .to_owned()
         }
         rustls::Error::InvalidCertificate(fault) => format!("certificate refused: {fault}"),
         rustls::Error::AlertReceived(alert) => {

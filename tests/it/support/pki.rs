@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
@@ -73,6 +74,8 @@ impl Pki {
         };
         fs::write(&leaf.certificate, issued.certificate_pem).expect("file can be written");
         fs::write(&leaf.key, issued.key_pem).expect("file can be written");
+        let private = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(&leaf.key, private).expect("file can be made private");
         leaves.insert(file.to_owned(), leaf.clone());
         leaf
     }

@@ -166,7 +166,7 @@ fn json(text: &[u8]) -> Result<Value, FlatFileError> {
 }
 
 fn yaml(text: &[u8]) -> Result<Value, FlatFileError> {
-    yaml_serde::from_slice(text).map_err(|err| FlatFileError::Malformed(err.to_string()))
+    crate::util::yaml::from_slice(text).map_err(|err| FlatFileError::Malformed(err.to_string()))
 }
 
 fn names_in(document: &Value, path: Option<&str>) -> Result<Vec<Named>, FlatFileError> {

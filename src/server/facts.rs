@@ -138,7 +138,8 @@ fn empty() -> Arc<Value> {
 
 fn parse(path: &Path, bytes: &[u8]) -> Result<Map<String, Value>, Unusable> {
     let value = if is_yaml(path) {
-        let yaml = yaml_serde::from_slice(bytes).map_err(|e| Unusable::Parse(e.to_string()))?;
+        let yaml =
+            crate::util::yaml::from_slice(bytes).map_err(|e| Unusable::Parse(e.to_string()))?;
         json_of(yaml)
     } else {
         serde_json::from_slice(bytes).map_err(|e| Unusable::Parse(e.to_string()))?

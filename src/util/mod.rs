@@ -10,3 +10,4 @@ pub mod shutdown;
 pub mod suggest;
 pub mod throttle;
 pub mod time;
+pub mod yaml;

@@ -470,6 +470,11 @@ fn own_certificate(pem: Vec<u8>) -> Result<Own, String> {
         .map_err(|error| format!("it is not valid PEM: {error}"))?;
     let first = chain.first().ok_or("it holds no PEM certificate")?;
     let leaf = Certificate::from_der(first).map_err(|error| error.to_string())?;
+    // What `openssl x509 -req` makes when it is given no extensions.
+    if let Err(webpki::Error::UnsupportedCertVersion) = webpki::EndEntityCert::try_from(first) {
+        return Err("it is of X.509 version 1, which TLS does not take: issue it with subject alternative names"
+            .to_owned());
+    }
     let pem = String::from_utf8(pem).map_err(|_| "it is not text".to_owned())?;
     Ok(Own { pem, leaf, chain })
 }

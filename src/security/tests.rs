@@ -529,3 +529,28 @@ fn doubts_about_the_own_certificate_are_named() {
         assert_eq!(texts, expected, "{usage:?} {identity}");
     }
 }
+
+/// For n1.example.net, until 2126.
+const VERSION_1: &str = "-----BEGIN CERTIFICATE-----\n\
+    MIIBJjCBzgIUB44VLHeGG9pJMIsZMhkgnMFS06swCgYIKoZIzj0EAwIwEjEQMA4G\n\
+    A1UEAwwHVGVzdCBDQTAgFw0yNjExMjIxOTAxMzNaGA8yMTI2MTAyOTE5MDEzM1ow\n\
+    GTEXMBUGA1UEAwwObjEuZXhhbXBsZS5uZXQwWTATBgcqhkjOPQIBBggqhkjOPQMB\n\
+    BwNCAAQKCFTu+PoeJBKjLinm5ucpp/7lv6IZOsbOslmidetl7WCUGoxbX64WvbO4\n\
+    zSsPjUHiyPdmsTaroHvqFQCWAnWTMAoGCCqGSM49BAMCA0cAMEQCIBVtJa/8QT2p\n\
+    YkcN+KML4LZl7ESVisxlcQEiFC7rkIgKAiAXS63+oywuyA8dUcpCOfRLXnxjjs7f\n\
+    GoOh0n3KMgi+Zw==\n\
+    -----END CERTIFICATE-----\n";
+
+#[test]
+fn a_certificate_without_extensions_is_blamed_and_not_its_key() {
+    let folder = Folder::new();
+    let issued = issue(authority(), "n1.example.net", |_| {});
+    let mut settings = Settings::new(Kind::File, "n1.example.net");
+    settings.certificate = folder.write("cert.pem", VERSION_1);
+    settings.key = folder.write("key.pem", &issued.key_pem);
+    settings.ca = folder.write("ca.pem", authority().ca_pem());
+    let said = Provider::open(settings).unwrap_err().to_string();
+    assert!(said.contains("cannot use the certificate"), "{said}");
+    assert!(said.contains("it is of X.509 version 1"), "{said}");
+    assert!(!said.contains("private key"), "{said}");
+}

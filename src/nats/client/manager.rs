@@ -148,7 +148,7 @@ async fn reconnect(inner: &Arc<Inner>, short_lives: usize) -> Link {
         for (index, target) in round.into_iter().enumerate() {
             if index == last {
                 let pause = backoff::delay(inner.options.reconnect_delays, pass);
-                log::info!("nats: reconnecting try={pass} pause={pause:?}");
+                log::debug!("nats: reconnecting try={pass} pause={pause:?}");
                 Timer::after(pause).await;
             }
             let deadline = Instant::now() + inner.options.connect_timeout;

@@ -42,6 +42,7 @@ use crate::nats::codec::headers::Headers;
 use crate::nats::codec::info::ServerInfo;
 use crate::nats::subject;
 use crate::util::shutdown::Shutdown;
+use crate::util::throttle::Throttle;
 use events::{Counters, Events};
 use outbox::{Outbox, Refused};
 use pool::Pool;
@@ -88,6 +89,8 @@ struct Inner {
     queued_bytes: Arc<AtomicUsize>,
     counters: Counters,
     events: Events,
+    /// For lines that a broker can cause as often as it likes.
+    log: Throttle,
     /// Asked to close.
     closing: Shutdown,
     /// Closed.
@@ -347,6 +350,7 @@ impl Inner {
             queued_bytes: Arc::default(),
             counters: Counters::default(),
             events: Events::default(),
+            log: Throttle::default(),
             closing: Shutdown::new(),
             ended: Shutdown::new(),
             options,
@@ -416,7 +420,9 @@ impl Inner {
 
     fn update_info(&self, info: ServerInfo) {
         if info.ldm && !lock(&self.info).ldm {
-            log::warn!("nats: the broker is about to stop broker={}", info.server_name);
+            let text =
+                format_args!("nats: the broker is about to stop broker={}", info.server_name);
+            self.log.warn(text);
             self.events.send(&Event::LameDuck);
         }
         lock(&self.pool).set_named(&info.connect_urls);

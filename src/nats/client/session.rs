@@ -187,7 +187,8 @@ impl Session<'_> {
 
     fn report_slow(&self, sid: u64) {
         let subject = lock(&self.inner.registry).subject(sid).unwrap_or_default().to_owned();
-        log::warn!("nats: slow consumer, dropping messages subject={subject}");
+        let text = format_args!("nats: slow consumer, dropping messages subject={subject}");
+        self.inner.log.warn(text);
         self.inner.events.send(&Event::SlowConsumer { subject });
     }
 
@@ -196,18 +197,21 @@ impl Session<'_> {
         let lower = text.to_ascii_lowercase();
         if lower.starts_with("permissions violation") {
             let (operation, subject) = parse_violation(text);
-            log::warn!("nats: permission violation operation={operation:?} subject={subject}");
+            let log = &self.inner.log;
+            log.warn(format_args!(
+                "nats: permission violation operation={operation:?} subject={subject}"
+            ));
             let text = text.to_owned();
             self.inner.events.send(&Event::PermissionViolation { operation, subject, text });
             return Ok(());
         }
         if lower.starts_with("maximum subscriptions exceeded") {
-            log::warn!("nats: the broker makes no more subscriptions");
+            self.inner.log.warn(format_args!("nats: the broker makes no more subscriptions"));
             self.inner.events.send(&Event::SubscriptionLimit { text: text.to_owned() });
             return Ok(());
         }
         if lower == "invalid subject" || lower == "invalid publish subject" {
-            log::warn!("nats: the broker refused a subject err={lower}");
+            self.inner.log.warn(format_args!("nats: the broker refused a subject err={lower}"));
             return Ok(());
         }
         Err(Error::from_broker(text))

@@ -239,16 +239,19 @@ fn limits_and_batches_keep_their_count() {
 }
 
 #[test]
-fn the_fleet_works_over_a_stock_nats_server() {
-    let folder = Folder::new("stock_nats");
-    let nats = NatsServer::start(&folder);
-    let servers = start_nodes(&folder, nats.port);
-    let client = Client::alice(&folder, nats.port);
-    assert_eq!(found(&client, &["-F", "country=mt"]), ["db1.example.net", "web1.example.net"]);
-    let done = client.run(&["rpc", "rpcutil", "inventory", "--json"]);
-    assert_eq!(done.code, 0, "{done:?}");
-    let document: Value = serde_json::from_str(&done.stdout).expect("stdout is one JSON document");
-    assert_eq!(document["request_stats"]["ok"], servers.len());
+fn the_fleet_works_over_stock_nats_servers() {
+    for program in [NatsServer::SYSTEM, NatsServer::CURRENT] {
+        let folder = Folder::new("stock_nats");
+        let nats = NatsServer::start(&folder, program);
+        let servers = start_nodes(&folder, nats.port);
+        let client = Client::alice(&folder, nats.port);
+        let wanted = ["db1.example.net", "web1.example.net"];
+        assert_eq!(found(&client, &["-F", "country=mt"]), wanted, "over {program}");
+        let done = client.run(&["rpc", "rpcutil", "inventory", "--json"]);
+        assert_eq!(done.code, 0, "over {program}: {done:?}");
+        let document: Value = serde_json::from_str(&done.stdout).expect("stdout is one document");
+        assert_eq!(document["request_stats"]["ok"], servers.len(), "over {program}");
+    }
 }
 
 #[test]

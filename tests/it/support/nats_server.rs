@@ -1,4 +1,4 @@
-//! A stock `nats-server`, as a peer.
+//! Stock `nats-server` programs, as peers.
 
 use std::net::TcpListener;
 use std::process::Command;
@@ -12,7 +12,13 @@ pub struct NatsServer {
 }
 
 impl NatsServer {
-    pub fn start(folder: &Folder) -> NatsServer {
+    /// Debian's program where the machine has it, else the current one.
+    pub const SYSTEM: &str = "nats-server";
+    /// The current release.
+    pub const CURRENT: &str = "venv/bin/nats-server";
+
+    /// Starts one of the programs that `scripts/test-peers` installs.
+    pub fn start(folder: &Folder, program: &str) -> NatsServer {
         let leaf = Pki::shared().leaf("localhost");
         let port = free_port();
         let config = folder.write(
@@ -24,7 +30,7 @@ impl NatsServer {
                 Pki::shared().ca.display()
             ),
         );
-        let mut command = Command::new(peers().join("nats-server"));
+        let mut command = Command::new(peers().join(program));
         command.arg("-c").arg(config);
         let mut process = Process::start(command, folder.file("nats-server.log"));
         process.wait_for_line("Server is ready");

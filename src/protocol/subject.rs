@@ -4,11 +4,6 @@
 
 use crate::crypto::hash;
 
-/// All lifecycle events.
-pub const LIFECYCLE_EVENTS: &str = "choria.lifecycle.event.>";
-/// Where requests whose replies nobody wants point to.
-pub const NO_REPLY: &str = "dev.null";
-
 /// Broadcast to every server of `collective` that hosts `agent`.
 pub fn broadcast_agent(collective: &str, agent: &str) -> String {
     format!("{collective}.broadcast.agent.{agent}")

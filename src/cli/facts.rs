@@ -8,12 +8,12 @@ use crate::cli::command::Subcommand;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::filters::selecting;
-use crate::cli::inventory::ask;
 use crate::cli::render::facts::{Options, Report};
 use crate::cli::render::statistics::footer;
 use crate::cli::render::style::{Style, printable};
-use crate::cli::session::{Selection, connect, failure, nobody, unless_interrupted};
-use crate::rpc::{NodeReply, RequestOptions, Stats};
+use crate::cli::rpcutil::ask_found;
+use crate::cli::session::{Selection, connect};
+use crate::rpc::{NodeReply, Stats};
 
 selecting! {
     /// Count the values that a fact has on many nodes.
@@ -50,16 +50,8 @@ impl Subcommand for Facts {
         let selection = Selection::read(&config, &self.filter_words(), &words, Some("rpcutil"))?;
         let inputs = Map::from_iter([("fact".to_owned(), Value::from(self.fact.as_str()))]);
         let client = connect(context, &config, words.federations.as_deref()).await?;
-        let found = unless_interrupted(context, client.discover(&selection.discovery))
-            .await?
-            .map_err(failure)?;
-        if found.nodes.is_empty() {
-            return Err(nobody());
-        }
-        let mut request = RequestOptions::from(found);
-        request.collective = selection.discovery.collective.clone();
         let (replies, stats, is_interrupted) =
-            ask(context, &client, "get_fact", inputs, request).await?;
+            ask_found(context, &client, &selection, "get_fact", inputs).await?;
         client.close().await;
         let report = report(&replies);
         if report.is_empty() && !is_interrupted {

@@ -13,10 +13,10 @@ use crate::cli::render::inventory::{collectives, node};
 use crate::cli::render::statistics::footer;
 use crate::cli::render::style::{Style, printable};
 use crate::cli::render::value::indented;
-use crate::cli::session::{Selection, connect, failure, nobody, unless_interrupted};
+use crate::cli::rpcutil::{ask, ask_found};
+use crate::cli::session::{Selection, connect};
 use crate::config::Config;
-use crate::ddl::builtin;
-use crate::rpc::{Client, NodeReply, RequestOptions, Stats};
+use crate::rpc::{Client, NodeReply, RequestOptions};
 
 selecting! {
     /// Show all about one node: agents, classes, facts, counters. Or count the nodes of each collective.
@@ -95,15 +95,7 @@ impl Inventory {
         let words = self.selection_words();
         let selection = Selection::read(config, &self.filter_words(), &words, Some("rpcutil"))?;
         let client = connect(context, config, words.federations.as_deref()).await?;
-        let found = unless_interrupted(context, client.discover(&selection.discovery))
-            .await?
-            .map_err(failure)?;
-        if found.nodes.is_empty() {
-            return Err(nobody());
-        }
-        let mut request = RequestOptions::from(found);
-        request.collective = selection.discovery.collective.clone();
-        let asked = ask(context, &client, "collective_info", Map::new(), request).await?;
+        let asked = ask_found(context, &client, &selection, "collective_info", Map::new()).await?;
         let (replies, stats, is_interrupted) = asked;
         client.close().await;
         let members = members(&replies);
@@ -165,38 +157,6 @@ async fn one(
             Err(Failure::new(format!("{action} failed on {}: {}", reply.sender, reply.message)))
         }
         None => Ok(None),
-    }
-}
-
-/// Makes a request to `rpcutil` and collects the replies; tells whether the user has interrupted it.
-///
-/// # Errors
-/// When the request cannot be made.
-pub(super) async fn ask(
-    context: &Context,
-    client: &Client,
-    action: &str,
-    inputs: Map<String, Value>,
-    request: RequestOptions,
-) -> Result<(Vec<NodeReply>, Stats, bool), Failure> {
-    let agent = builtin::agent("rpcutil")
-        .ok_or_else(|| Failure::new("the description of rpcutil is missing"))?;
-    let mut stream = client.request(agent, action, inputs, request).await.map_err(failure)?;
-    let (mut replies, mut is_interrupted) = (Vec::new(), false);
-    loop {
-        let next = if is_interrupted {
-            Ok(stream.next().await)
-        } else {
-            unless_interrupted(context, stream.next()).await
-        };
-        match next {
-            Ok(Some(reply)) => replies.push(reply),
-            Ok(None) => return Ok((replies, stream.stats(), is_interrupted)),
-            Err(_) => {
-                is_interrupted = true;
-                stream.cancel();
-            }
-        }
     }
 }
 

@@ -21,6 +21,7 @@ pub mod nodes;
 pub mod ping;
 pub mod render;
 pub mod rpc;
+mod rpcutil;
 mod server;
 pub mod session;
 mod terminal;

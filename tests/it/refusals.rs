@@ -6,7 +6,7 @@ use choria::nats::client;
 use choria::net::servers::{self, ServerList};
 use choria::security;
 
-use super::support::{Broker, Client, Folder, Pki, Server, ServerOptions};
+use super::support::{Broker, Client, Folder, Leaf, Pki, Server, ServerOptions};
 
 /// A broker, a server that logs, and alice, who is served before and after each refusal.
 struct Scene {
@@ -22,6 +22,11 @@ impl Scene {
         let server =
             Server::start(&folder, "n1.example.net", broker.port, &ServerOptions::default());
         Scene { broker, server, folder }
+    }
+
+    /// A client called `certname` that shows `leaf` and trusts the real authority.
+    fn client(&self, certname: &str, leaf: &Leaf) -> Client {
+        Client::new(&self.folder, self.broker.port, certname, Pki::shared(), leaf)
     }
 
     fn alice_is_served(&self) {
@@ -42,14 +47,7 @@ fn a_client_of_another_authority_is_refused_by_the_broker() {
     let other = Pki::new("other");
     let leaf = other.leaf("alice.mcollective");
     // It trusts the real authority, so that only its own certificate is wrong.
-    let client = Client::new(
-        &scene.folder,
-        scene.broker.port,
-        "alice.mcollective",
-        Pki::shared(),
-        &leaf,
-        "",
-    );
+    let client = scene.client("alice.mcollective", &leaf);
     let done = client.run(&["ping"]);
     assert_eq!(done.code, 1, "{done:?}");
     assert!(done.stderr.contains("cannot connect to"), "{done:?}");
@@ -86,8 +84,7 @@ fn a_broker_of_another_authority_is_refused_by_the_client() {
     let scene = Scene::new("wrong_broker_ca");
     let other = Pki::new("elsewhere");
     let leaf = other.leaf("alice.mcollective");
-    let client =
-        Client::new(&scene.folder, scene.broker.port, "alice.mcollective", &other, &leaf, "");
+    let client = Client::new(&scene.folder, scene.broker.port, "alice.mcollective", &other, &leaf);
     let done = client.run(&["ping"]);
     assert_eq!(done.code, 1, "{done:?}");
     assert!(
@@ -100,14 +97,7 @@ fn a_broker_of_another_authority_is_refused_by_the_client() {
 fn an_expired_client_certificate_is_refused() {
     let scene = Scene::new("expired");
     let leaf = Pki::shared().expired_leaf("alice.mcollective");
-    let client = Client::new(
-        &scene.folder,
-        scene.broker.port,
-        "alice.mcollective",
-        Pki::shared(),
-        &leaf,
-        "",
-    );
+    let client = scene.client("alice.mcollective", &leaf);
     let done = client.run(&["ping"]);
     assert_eq!(done.code, 1, "{done:?}");
     assert!(done.stderr.to_lowercase().contains("expired"), "{done:?}");
@@ -118,17 +108,12 @@ fn an_expired_client_certificate_is_refused() {
 fn a_certificate_of_another_name_cannot_speak_for_alice() {
     let mut scene = Scene::new("other_name");
     let leaf = Pki::shared().leaf("mallory.mcollective");
-    let client = Client::new(
-        &scene.folder,
-        scene.broker.port,
-        "alice.mcollective",
-        Pki::shared(),
-        &leaf,
-        "",
-    );
+    let client = scene.client("alice.mcollective", &leaf);
     let done = client.run(&["ping", "--timeout", "1"]);
     assert_eq!(done.code, 1, "{done:?}");
-    scene.server.process.wait_for_line("alice.mcollective");
+    scene.server.process.wait_for_line(
+        "refused caller alice.mcollective: the certificate is for mallory.mcollective",
+    );
     scene.alice_is_served();
 }
 
@@ -136,17 +121,13 @@ fn a_certificate_of_another_name_cannot_speak_for_alice() {
 fn a_certificate_outside_the_allow_list_is_refused() {
     let mut scene = Scene::new("allow_list");
     let leaf = Pki::shared().leaf("guest.example.org");
-    let client = Client::new(
-        &scene.folder,
-        scene.broker.port,
-        "guest.example.org",
-        Pki::shared(),
-        &leaf,
-        "",
-    );
+    let client = scene.client("guest.example.org", &leaf);
     let done = client.run(&["ping", "--timeout", "1"]);
     assert_eq!(done.code, 1, "{done:?}");
-    scene.server.process.wait_for_line("guest.example.org");
+    scene
+        .server
+        .process
+        .wait_for_line("refused caller guest.example.org: it fits no pattern of the allow list");
     scene.alice_is_served();
 }
 

@@ -16,23 +16,16 @@ impl Client {
     /// `alice.mcollective`, trusted by every server.
     pub fn alice(folder: &Folder, port: u16) -> Client {
         let leaf = Pki::shared().leaf("alice.mcollective");
-        Client::new(folder, port, "alice.mcollective", Pki::shared(), &leaf, "")
+        Client::new(folder, port, "alice.mcollective", Pki::shared(), &leaf)
     }
 
     /// A client called `certname` that shows `leaf` and trusts `pki`.
-    pub fn new(
-        folder: &Folder,
-        port: u16,
-        certname: &str,
-        pki: &Pki,
-        leaf: &Leaf,
-        extra: &str,
-    ) -> Client {
+    pub fn new(folder: &Folder, port: u16, certname: &str, pki: &Pki, leaf: &Leaf) -> Client {
         let config = folder.write(
             &format!("{certname}-client.conf"),
             &format!(
                 "identity = {certname}\nplugin.choria.use_srv = false\nplugin.choria.middleware_hosts = localhost:{port}\n\
-                 loglevel = warn\n{}{extra}",
+                 loglevel = warn\n{}",
                 pki.security_lines(leaf)
             ),
         );

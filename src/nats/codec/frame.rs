@@ -6,7 +6,7 @@ use super::{Fault, Limits, parse_size};
 const BLANKS_MAX: usize = 64;
 
 /// Words that any verb may have.
-const WORDS_MAX: usize = 5;
+const WORDS_MAX: usize = 6;
 /// Bytes of the longest verb and its line end, and some.
 const VERB_BYTES_MAX: usize = 16;
 
@@ -23,6 +23,15 @@ pub(super) enum Shape {
     Words { min: u8, max: u8 },
     /// Words whose last (`sizes: 1`) or last two (`sizes: 2`) are sizes, and a payload behind the line.
     Message { min: u8, max: u8, sizes: u8 },
+    /// Like `Message`, but between the first `lead` words and the sizes any number of words may stand. They are one span
+    /// behind the lead, which is empty when there are none.
+    Routed { lead: u8, sizes: u8 },
+}
+
+impl Shape {
+    fn has_payload(self) -> bool {
+        matches!(self, Shape::Message { .. } | Shape::Routed { .. })
+    }
 }
 
 /// One verb of a direction of the protocol.
@@ -68,9 +77,9 @@ pub(super) struct Head {
 impl Head {
     /// Bytes of the whole operation.
     pub fn frame_len(&self) -> usize {
-        match self.verb.shape {
-            Shape::Message { .. } => self.line_len + self.total_len + 2,
-            _ => self.line_len,
+        match self.verb.shape.has_payload() {
+            true => self.line_len + self.total_len + 2,
+            false => self.line_len,
         }
     }
 
@@ -246,9 +255,9 @@ fn reserve(partial: &mut Vec<u8>, more: usize, frame_len: usize) {
 }
 
 fn check_payload_end(head: &Head, frame: &[u8]) -> Result<(), Fault> {
-    match head.verb.shape {
-        Shape::Message { .. } if !frame.ends_with(b"\r\n") => Err(Fault::UnknownOperation),
-        _ => Ok(()),
+    match head.verb.shape.has_payload() && !frame.ends_with(b"\r\n") {
+        true => Err(Fault::UnknownOperation),
+        false => Ok(()),
     }
 }
 
@@ -303,7 +312,7 @@ fn is_blank(byte: u8) -> bool {
 fn check_blank_after(verb: &Verb, rest: &[u8]) -> Result<(), Fault> {
     let Some(byte) = rest.first() else { return Ok(()) };
     let is_fine = match verb.shape {
-        Shape::Words { .. } | Shape::Message { .. } => is_blank(*byte),
+        Shape::Words { .. } | Shape::Message { .. } | Shape::Routed { .. } => is_blank(*byte),
         Shape::Text => is_blank(*byte) || matches!(byte, b'\r' | b'\n'),
         Shape::Bare | Shape::Json => true,
     };
@@ -322,6 +331,13 @@ fn parse_head(
     check_blank_after(verb, bytes.get(after..).unwrap_or_default())?;
     let head = match verb.shape {
         Shape::Words { .. } | Shape::Message { .. } => words(verb, bytes, after),
+        Shape::Routed { lead, sizes } => {
+            let Some(line) = line_of(bytes, after) else { return Ok(None) };
+            check_length(verb, line, limits)?;
+            let head = routed(verb, bytes, after + line.len(), lead, sizes);
+            let head = head.ok_or(Fault::BadArguments { verb: verb.name })?;
+            return sized(head, bytes, sizes, limits).map(Some);
+        }
         Shape::Bare | Shape::Text | Shape::Json => rest_of_line(verb, bytes, after),
     };
     let Some(head) = head else { return Ok(None) };
@@ -337,21 +353,92 @@ fn parse_head(
     }
 }
 
+/// What stands between a verb and the end of its line: nothing when there is no end yet.
+#[inline]
+fn line_of(bytes: &[u8], after: usize) -> Option<&[u8]> {
+    let rest = bytes.get(after..)?;
+    rest.get(..memchr::memchr(b'\n', rest)?)
+}
+
+/// Splits a line into its first words, its sizes, and what is between; nothing when there are too few words. `end` is
+/// the place of the LF.
+#[inline]
+fn routed(verb: &'static Verb, bytes: &[u8], end: usize, lead: u8, sizes: u8) -> Option<Head> {
+    let line = bytes.get(..end)?;
+    let is_gap = |byte: &u8| is_blank(*byte) || *byte == b'\r';
+    let mut spans = [Span::default(); WORDS_MAX];
+    let (lead, sizes) = (usize::from(lead), usize::from(sizes));
+    let mut at = verb.name.len();
+    let mut is_canonical = line.last() == Some(&b'\r');
+    for span in spans.get_mut(..lead)? {
+        let (start, stop) = word_from(line, at, is_gap)?;
+        is_canonical &= start == at + 1;
+        (*span, at) = (Span::new(start, stop), stop);
+    }
+    let mut back = line.strip_suffix(b"\r").map_or(end, <[u8]>::len);
+    is_canonical &= back + 1 == end;
+    for span in spans.get_mut(lead + 1..lead + 1 + sizes)?.iter_mut().rev() {
+        let (start, stop) = word_before(line, at, back, is_gap)?;
+        is_canonical &= stop == back;
+        (*span, back) = (Span::new(start, stop), start.checked_sub(1)?);
+    }
+    let between = line.get(at..back + 1)?;
+    let start = at + between.iter().take_while(|byte| is_gap(byte)).count();
+    let stop = at + between.iter().rposition(|byte| !is_gap(byte)).map_or(0, |last| last + 1);
+    let middle = spans.get_mut(lead)?;
+    if start < stop {
+        is_canonical &= start == at + 1 && stop == back;
+        *middle = Span::new(start, stop);
+    } else {
+        is_canonical &= at == back;
+        // What follows the lead begins with the sizes.
+        *middle = Span::new(back + 1, back + 1);
+    }
+    Some(Head {
+        verb,
+        words: spans,
+        word_count: (lead + 1 + sizes) as u8,
+        header_len: 0,
+        total_len: 0,
+        line_len: end + 1,
+        is_canonical,
+    })
+}
+
+/// The first word behind `at`.
+#[inline]
+fn word_from(line: &[u8], at: usize, is_gap: impl Fn(&u8) -> bool) -> Option<(usize, usize)> {
+    let rest = line.get(at..)?;
+    let start = at + rest.iter().position(|byte| !is_gap(byte))?;
+    let length = line.get(start..)?.iter().position(&is_gap)?;
+    Some((start, start + length))
+}
+
+/// The last word that ends at or before `back` and begins behind `at`.
+#[inline]
+fn word_before(
+    line: &[u8],
+    at: usize,
+    back: usize,
+    is_gap: impl Fn(&u8) -> bool,
+) -> Option<(usize, usize)> {
+    let rest = line.get(at..back)?;
+    let stop = rest.iter().rposition(|byte| !is_gap(byte))? + 1;
+    let start = rest.get(..stop)?.iter().rposition(is_gap)? + 1;
+    Some((at + start, at + stop))
+}
+
 /// The argument that is the rest of the line, without blanks around it.
 fn rest_of_line(verb: &'static Verb, bytes: &[u8], after: usize) -> Option<Head> {
     let end = memchr::memchr(b'\n', bytes.get(after..)?)? + after;
     let line = bytes.get(after..end)?;
     let start = after + line.iter().take_while(|byte| is_blank(**byte)).count();
     let text = bytes.get(start..end)?.trim_ascii_end();
+    let mut words = [Span::default(); WORDS_MAX];
+    words[0] = Span::new(start, start + text.len());
     Some(Head {
         verb,
-        words: [
-            Span::new(start, start + text.len()),
-            Span::default(),
-            Span::default(),
-            Span::default(),
-            Span::default(),
-        ],
+        words,
         word_count: u8::from(!text.is_empty()),
         header_len: 0,
         total_len: 0,

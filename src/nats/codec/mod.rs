@@ -3,6 +3,7 @@
 //! * [`Decoder`] reads what a client sends and is what a broker uses; [`ServerDecoder`] is its counterpart in a client.
 //!   Both keep their place between calls, look at every byte once, and lend payloads out of the caller's buffer. Only
 //!   an operation that is split over two reads is copied, into a buffer that is given back as soon as it was handled.
+//! * [`RouteDecoder`] reads what another broker of a cluster sends on a route.
 //! * [`encode`] writes the operations of a client; [`headers`] reads and writes header blocks; [`info`] holds the JSON of
 //!   `INFO` and `CONNECT`.
 //!
@@ -14,9 +15,11 @@ mod frame;
 pub mod headers;
 pub mod info;
 mod plain;
+mod route_ops;
 mod server_ops;
 
 pub use client_ops::{ClientOp, Decoder, Publish};
+pub use route_ops::{Queues, RouteDecoder, RouteMessage, RouteOp};
 pub use server_ops::{Delivery, ServerDecoder, ServerOp};
 
 use std::fmt;

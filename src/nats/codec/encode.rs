@@ -1,4 +1,4 @@
-//! Writes the operations of a client.
+//! Writes the operations of a client, and of a broker on a route.
 
 use super::headers::Headers;
 
@@ -59,6 +59,60 @@ pub fn connect(out: &mut Vec<u8>, json: &str) {
     out.extend_from_slice(b"CONNECT ");
     out.extend_from_slice(json.as_bytes());
     out.extend_from_slice(b"\r\n");
+}
+
+/// Appends `RS+`: interest in a subject, or the number of members of one of its queue groups.
+pub fn route_interest(
+    out: &mut Vec<u8>,
+    account: &[u8],
+    subject: &[u8],
+    queue: Option<(&[u8], u32)>,
+) {
+    route_line(out, b"RS+ ", account, subject);
+    if let Some((name, weight)) = queue {
+        out.push(b' ');
+        out.extend_from_slice(name);
+        out.push(b' ');
+        number(out, u64::from(weight));
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends `RS-`: no more interest.
+pub fn route_no_interest(out: &mut Vec<u8>, account: &[u8], subject: &[u8], queue: Option<&[u8]>) {
+    route_line(out, b"RS- ", account, subject);
+    if let Some(name) = queue {
+        out.push(b' ');
+        out.extend_from_slice(name);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn route_line(out: &mut Vec<u8>, verb: &[u8], account: &[u8], subject: &[u8]) {
+    out.extend_from_slice(verb);
+    out.extend_from_slice(account);
+    out.push(b' ');
+    out.extend_from_slice(subject);
+}
+
+/// Appends what names queue groups in a message: `+ reply q... ` or `| q... `.
+pub fn route_queues<'q>(
+    out: &mut Vec<u8>,
+    reply: Option<&[u8]>,
+    queues: impl Iterator<Item = &'q [u8]>,
+) {
+    match reply {
+        Some(reply) => {
+            out.extend_from_slice(b"+ ");
+            out.extend_from_slice(reply);
+            out.push(b' ');
+        }
+        None => out.extend_from_slice(b"| "),
+    }
+    for queue in queues {
+        out.extend_from_slice(queue);
+        out.push(b' ');
+    }
 }
 
 /// Appends a decimal number.

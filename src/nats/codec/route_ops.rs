@@ -4,7 +4,7 @@
 //! one without such names is for plain subscriptions only.
 
 use super::frame::{Framer, Head, Shape, Verb};
-use super::{Fault, Limits, encode};
+use super::{Fault, Limits};
 
 /// One operation of a peer, borrowed from the bytes it came in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -264,60 +264,6 @@ fn is_blank(byte: u8) -> bool {
 
 fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|byte| is_blank(*byte)).filter(|word| !word.is_empty())
-}
-
-/// Appends `RS+`: interest in a subject, or the number of members of one of its queue groups.
-pub fn interested_line(
-    out: &mut Vec<u8>,
-    account: &[u8],
-    subject: &[u8],
-    queue: Option<(&[u8], u32)>,
-) {
-    line_start(out, b"RS+ ", account, subject);
-    if let Some((name, weight)) = queue {
-        out.push(b' ');
-        out.extend_from_slice(name);
-        out.push(b' ');
-        encode::number(out, u64::from(weight));
-    }
-    out.extend_from_slice(b"\r\n");
-}
-
-/// Appends `RS-`: no more interest.
-pub fn uninterested_line(out: &mut Vec<u8>, account: &[u8], subject: &[u8], queue: Option<&[u8]>) {
-    line_start(out, b"RS- ", account, subject);
-    if let Some(name) = queue {
-        out.push(b' ');
-        out.extend_from_slice(name);
-    }
-    out.extend_from_slice(b"\r\n");
-}
-
-fn line_start(out: &mut Vec<u8>, verb: &[u8], account: &[u8], subject: &[u8]) {
-    out.extend_from_slice(verb);
-    out.extend_from_slice(account);
-    out.push(b' ');
-    out.extend_from_slice(subject);
-}
-
-/// Appends what names queue groups in a message: `+ reply q... ` or `| q... `.
-pub fn queue_words<'q>(
-    out: &mut Vec<u8>,
-    reply: Option<&[u8]>,
-    queues: impl Iterator<Item = &'q [u8]>,
-) {
-    match reply {
-        Some(reply) => {
-            out.extend_from_slice(b"+ ");
-            out.extend_from_slice(reply);
-            out.push(b' ');
-        }
-        None => out.extend_from_slice(b"| "),
-    }
-    for queue in queues {
-        out.extend_from_slice(queue);
-        out.push(b' ');
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::nats::codec::encode::{route_interest, route_no_interest, route_queues};
 
 /// Reads `input` in the given pieces; operations and the fault as text.
 fn decode(pieces: &[&[u8]], limits: &Limits, has_leaf_origin: bool) -> Vec<String> {
@@ -207,13 +208,13 @@ fn limits_hold() {
 #[test]
 fn what_is_written_can_be_read() {
     let mut out = Vec::new();
-    interested_line(&mut out, b"A", b"foo", None);
-    interested_line(&mut out, b"A", b"foo", Some((b"q", 12)));
-    uninterested_line(&mut out, b"A", b"foo", None);
-    uninterested_line(&mut out, b"A", b"foo", Some(b"q"));
+    route_interest(&mut out, b"A", b"foo", None);
+    route_interest(&mut out, b"A", b"foo", Some((b"q", 12)));
+    route_no_interest(&mut out, b"A", b"foo", None);
+    route_no_interest(&mut out, b"A", b"foo", Some(b"q"));
     for reply in [None, Some(b"r".as_slice())] {
         out.extend_from_slice(b"RMSG A s ");
-        queue_words(&mut out, reply, [b"q1".as_slice(), b"q2"].into_iter());
+        route_queues(&mut out, reply, [b"q1".as_slice(), b"q2"].into_iter());
         out.extend_from_slice(b"2\r\nhi\r\n");
     }
     assert_eq!(

@@ -1,26 +1,29 @@
-//! One connection: socket, TLS, deadlines, around the protocol state of its session.
+//! One connection: socket, transport, deadlines, around the state of its protocol.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 
 use super::end::{End, Reason};
+use super::endpoint::{Endpoint, Peer, Phase};
 use super::link::Link;
-use super::session::{Phase, Session};
+use super::listeners::{Incoming, Kind};
+use super::protocol::Protocol;
+use super::session::Session;
 use super::shard::Buffers;
 use super::shared::Context;
-use super::tls::Tls;
+use super::transport::{Received, Transport};
 use crate::crypto::hash::sha256_hex;
 use crate::crypto::x509::Certificate;
-use crate::net;
 use crate::sys::{Interest, Ready};
 
 /// A connection of one event loop.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub session: Session,
+    pub endpoint: Endpoint,
+    pub protocol: Protocol,
+    transport: Transport,
     socket: Arc<TcpStream>,
-    tls: Option<Box<Tls>>,
     /// End of the time for the present phase.
     deadline_ms: u64,
     next_ping_ms: u64,
@@ -40,30 +43,33 @@ const NEVER: u64 = u64::MAX;
 
 impl Connection {
     /// Greets a new connection and watches it.
-    pub fn open(
-        socket: TcpStream,
-        address: SocketAddr,
-        token: u64,
-        cx: &mut Context,
-    ) -> io::Result<Connection> {
+    pub fn open(incoming: Incoming, token: u64, cx: &mut Context) -> io::Result<Connection> {
+        let Incoming { socket, address, kind } = incoming;
+        let settings = &cx.shared.settings;
         let client_id = cx.shared.next_client_id();
-        let line = cx.shared.connection_info(client_id, address, false);
+        let line = cx.shared.connection_info(client_id, address, None);
         // The buffer of a new socket takes a line; one that does not is of no use.
         (&socket).write_all(&line)?;
-        let settings = &cx.shared.settings;
-        let tls = match &settings.tls {
-            Some(config) => Some(Box::new(Tls::new(config.clone()).map_err(io::Error::other)?)),
-            None => None,
+        let (config, account) = match kind {
+            Kind::Client => (settings.tls.clone(), None),
+            Kind::Internal { account } => (None, Some(account)),
         };
-        let timeout = if tls.is_some() { settings.tls_timeout } else { settings.auth_timeout };
+        let accounts = &cx.shared.accounts;
+        let account = account.and_then(|index| accounts.iter().nth(index as usize));
+        let session = Session::new(account.unwrap_or(accounts.usual()).clone());
+        let transport = Transport::new(config).map_err(io::Error::other)?;
+        let is_tls = !transport.is_plain();
+        let timeout = if is_tls { settings.tls_timeout } else { settings.auth_timeout };
         let socket = Arc::new(socket);
         cx.home.epoll.add(&socket, token, Interest::READ)?;
-        let link = Link::new(token, cx.home.clone(), tls.is_some(), socket.clone());
+        let link = Link::new(token, cx.home.clone(), is_tls, socket.clone());
         let first_ping = settings.first_ping.min(settings.ping_interval).as_millis() as u64;
+        let peer = Peer { address, kind, client_id, is_tls, identity: None, name: String::new() };
         Ok(Connection {
-            session: Session::new(link, address, client_id),
+            endpoint: Endpoint::new(link, peer),
+            protocol: Protocol::Client(session),
+            transport,
             socket,
-            tls,
             deadline_ms: cx.now_ms + timeout.as_millis() as u64,
             next_ping_ms: cx.now_ms + first_ping + fastrand::u64(..=first_ping / 5),
             paused_until_ms: None,
@@ -75,12 +81,12 @@ impl Connection {
     }
 
     pub fn token(&self) -> u64 {
-        self.session.link.token
+        self.endpoint.link.token
     }
 
     /// When it wants to be called next.
     pub fn next_due_ms(&self) -> u64 {
-        let phase = match self.session.phase {
+        let phase = match self.endpoint.phase {
             Phase::Open => self.next_ping_ms,
             _ => self.deadline_ms,
         };
@@ -95,49 +101,34 @@ impl Connection {
             Err(error) => return not_now(&error).map(|()| 0),
         };
         let input = buffers.read.get(..count).unwrap_or_default();
-        let Some(tls) = &mut self.tls else {
-            self.session.feed(input, cx)?;
+        if self.transport.is_plain() {
+            self.protocol.feed(&mut self.endpoint, input, cx)?;
             return Ok(count);
-        };
-        buffers.plain.clear();
-        let received = tls.receive(input, &mut buffers.plain);
-        let is_ended = match received {
-            Ok(is_ended) => is_ended,
-            Err(error) => {
-                // Let the peer know what was wrong with its handshake.
-                tls.pump(&self.session.link, cx.now_ms);
-                return Err(End::silent(Reason::Tls(net::tls::describe(&error))));
-            }
-        };
-        if tls.wants_write() {
-            tls.pump(&self.session.link, cx.now_ms);
         }
-        self.finish_handshake(cx)?;
-        self.session.feed(&buffers.plain, cx)?;
-        match is_ended {
-            true => Err(End::silent(Reason::ClientClosed)),
-            false => Ok(count),
+        buffers.plain.clear();
+        let link = &self.endpoint.link;
+        let received = self.transport.receive(input, &mut buffers.plain, link, cx.now_ms)?;
+        self.finish_handshake(cx);
+        self.protocol.feed(&mut self.endpoint, &buffers.plain, cx)?;
+        match received {
+            Received::Ended => Err(End::silent(Reason::ClientClosed)),
+            Received::Open => Ok(count),
         }
     }
 
-    fn finish_handshake(&mut self, cx: &mut Context) -> Result<(), End> {
-        let Some(tls) = &self.tls else { return Ok(()) };
-        if self.session.phase != Phase::Handshake || tls.is_handshaking() {
-            return Ok(());
+    fn finish_handshake(&mut self, cx: &mut Context) {
+        if self.endpoint.phase != Phase::Handshake || !self.transport.is_ready() {
+            return;
         }
-        self.session.peer.identity = tls.peer_certificate().map(identity_of);
-        self.session.phase = Phase::Connecting;
+        self.endpoint.peer.identity = self.transport.peer_certificate().map(identity_of);
+        self.endpoint.phase = Phase::Connecting;
         self.deadline_ms = cx.now_ms + cx.shared.settings.auth_timeout.as_millis() as u64;
-        Ok(())
     }
 
     /// Goes on with the queue of its link.
     pub fn send_queue(&mut self, now_ms: u64) {
-        match &mut self.tls {
-            Some(tls) => tls.pump(&self.session.link, now_ms),
-            None => self.session.link.drain(now_ms),
-        }
-        if self.session.phase == Phase::Closing {
+        self.transport.send_queue(&self.endpoint.link, now_ms);
+        if self.endpoint.phase == Phase::Closing {
             self.shut_when_flushed();
         }
     }
@@ -146,9 +137,9 @@ impl Connection {
     pub fn on_time(&mut self, cx: &mut Context) -> Result<(), End> {
         if self.paused_until_ms.is_some_and(|until| until <= cx.now_ms) {
             self.paused_until_ms = None;
-            self.session.link.watch_read(true);
+            self.endpoint.link.watch_read(true);
         }
-        match self.session.phase {
+        match self.endpoint.phase {
             Phase::Open => self.ping_when_due(cx),
             _ if self.deadline_ms > cx.now_ms => Ok(()),
             Phase::Handshake => Err(End::silent(Reason::TlsTimeout)),
@@ -165,17 +156,18 @@ impl Connection {
             return Ok(());
         }
         let settings = &cx.shared.settings;
+        let endpoint = &mut self.endpoint;
         self.next_ping_ms = cx.now_ms + settings.ping_interval.as_millis() as u64;
         // Nothing may come before the answer to the first PING, and a busy connection is alive.
-        if std::mem::take(&mut self.session.is_active) && self.session.pings_out == 0 {
+        if std::mem::take(&mut endpoint.is_active) && endpoint.pings_out == 0 {
             return Ok(());
         }
-        if self.session.pings_out >= settings.pings_max {
+        if endpoint.pings_out >= settings.pings_max {
             return Err(End::told(Reason::Stale, "Stale Connection"));
         }
-        self.session.pings_out += 1;
-        self.session.is_greeted = true;
-        cx.router.stage.answer(&self.session.link, b"PING\r\n");
+        endpoint.pings_out += 1;
+        endpoint.is_greeted = true;
+        cx.router.stage.answer(&endpoint.link, b"PING\r\n");
         Ok(())
     }
 
@@ -183,22 +175,16 @@ impl Connection {
     pub fn start_closing(&mut self, cx: &mut Context) {
         self.deadline_ms = cx.now_ms + cx.shared.settings.linger.as_millis() as u64;
         self.paused_until_ms = None;
-        self.session.link.watch_read(true);
+        self.endpoint.link.watch_read(true);
         self.send_queue(cx.now_ms);
     }
 
     /// Shuts our side once everything is sent. Closing at once would reset a connection whose last bytes were not read
     /// here, and the peer might never see what it was told.
     fn shut_when_flushed(&mut self) {
-        if self.is_shut || !self.session.link.is_flushed() {
+        let link = &self.endpoint.link;
+        if self.is_shut || !link.is_flushed() || !self.transport.end(link) {
             return;
-        }
-        if let Some(tls) = &mut self.tls {
-            if tls.wants_write() {
-                return;
-            }
-            tls.end();
-            tls.pump(&self.session.link, 0);
         }
         self.is_shut = true;
         // It may be closed already.
@@ -217,9 +203,16 @@ impl Connection {
         Ok(())
     }
 
+    /// Stages the reason of an end, if the peer is to be told one.
+    pub fn say_why(&self, end: &End, cx: &mut Context) {
+        if let Some(text) = &end.say {
+            self.endpoint.complain(text, cx);
+        }
+    }
+
     /// Ends it for good.
     pub fn close(&mut self) {
-        self.session.link.close();
+        self.endpoint.link.close();
     }
 }
 

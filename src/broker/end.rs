@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::link::Failure;
-use super::session::Peer;
 use crate::nats::codec::Fault;
 
 /// The end of one connection.
@@ -101,18 +100,5 @@ impl fmt::Display for Reason {
             Reason::Shutdown => write!(f, "broker stops"),
             Reason::Panic => write!(f, "internal error"),
         }
-    }
-}
-
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "remote={} client_id={}", self.address, self.client_id)?;
-        if let Some(identity) = &self.identity {
-            write!(f, " identity={identity:?}")?;
-        }
-        if !self.name.is_empty() {
-            write!(f, " name={:?}", self.name)?;
-        }
-        Ok(())
     }
 }

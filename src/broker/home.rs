@@ -1,17 +1,18 @@
 //! What other event loops may touch of one: its epoll set, its mail, its counters.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::listeners::Incoming;
 use super::pool::Pool;
 use crate::sys::{Epoll, Interest, Wake};
 
 /// Token of the wake-up in the epoll set.
 pub(super) const WAKE: u64 = u64::MAX;
-/// Token of the listener in the epoll set of the first event loop.
-pub(super) const LISTENER: u64 = u64::MAX - 1;
+/// Tokens of the listeners in the epoll set of the first event loop.
+pub(super) const LISTENERS: Range<u64> = u64::MAX - 16..u64::MAX;
 
 /// The shared face of one event loop.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ pub(super) struct Bounds {
 #[derive(Debug)]
 pub(super) enum Mail {
     /// Connections that are now yours.
-    Accepted(Vec<(TcpStream, SocketAddr)>),
+    Accepted(Vec<Incoming>),
     /// Connections of yours whose queues got something to send.
     Flush(Vec<u64>),
     /// Fail.

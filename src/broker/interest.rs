@@ -34,6 +34,8 @@ pub(super) struct Sub {
     max: AtomicU64,
     /// Place among the members of its subject; changes under the write lock only.
     pub(super) place: AtomicU32,
+    /// The account it belongs to.
+    pub account: u32,
 }
 
 impl Sub {
@@ -313,9 +315,11 @@ pub(super) struct Wanted<'w> {
     pub sid: &'w [u8],
 }
 
-/// All subscriptions of a broker.
+/// All subscriptions of one account.
 #[derive(Debug)]
 pub(super) struct Interest {
+    /// Index of the account.
+    account: u32,
     seed: Seed,
     tables: RwLock<Tables>,
     exact_generations: Box<[AtomicU64]>,
@@ -330,10 +334,11 @@ struct Tables {
 }
 
 impl Interest {
-    pub fn new() -> Interest {
+    pub fn new(account: u32) -> Interest {
         let seed = Seed::random();
         let wild = Node::default();
         Interest {
+            account,
             seed,
             tables: RwLock::new(Tables { exact: HashMap::with_hasher(seed), wild, count: 0 }),
             exact_generations: (0..GENERATIONS).map(|_| AtomicU64::new(0)).collect(),
@@ -389,6 +394,7 @@ impl Interest {
             delivered: AtomicU64::new(0),
             max: AtomicU64::new(0),
             place: AtomicU32::new(0),
+            account: self.account,
         });
         members.insert(sub.clone());
         tables.count += 1;
@@ -469,7 +475,7 @@ mod tests {
 
     #[test]
     fn receivers_of_a_subject() {
-        let interest = Interest::new();
+        let interest = Interest::new(0);
         let link = loose_link();
         let patterns = ["a.b", "a.*", "a.>", ">", "*", "a.b.c", "*.b", "a.*.c", "a*"];
         let subs: Vec<_> = patterns.iter().map(|p| subscribe(&interest, &link, p, None)).collect();
@@ -506,7 +512,7 @@ mod tests {
     #[test]
     fn many_groups_of_one_subject_cost_no_more_than_many_subjects() {
         const GROUPS: usize = 20_000;
-        let interest = Interest::new();
+        let interest = Interest::new(0);
         let link = loose_link();
         let started = std::time::Instant::now();
         for subject in ["foo", "*"] {
@@ -527,7 +533,7 @@ mod tests {
 
     #[test]
     fn subjects_as_deep_as_a_control_line_allows() {
-        let interest = Interest::new();
+        let interest = Interest::new(0);
         let link = loose_link();
         for token in ["a", "*"] {
             let subject = vec![token; 2040].join(".");
@@ -547,7 +553,7 @@ mod tests {
 
     #[test]
     fn a_group_spans_subjects() {
-        let interest = Interest::new();
+        let interest = Interest::new(0);
         let link = loose_link();
         subscribe(&interest, &link, "foo", Some("q"));
         let wild = subscribe(&interest, &link, "*", Some("q"));
@@ -562,7 +568,7 @@ mod tests {
 
     #[test]
     fn stamps_change_with_what_they_stand_for() {
-        let interest = Interest::new();
+        let interest = Interest::new(0);
         let link = loose_link();
         let hash = interest.hash(b"foo");
         let before = interest.stamp(hash);
@@ -578,7 +584,7 @@ mod tests {
 
     #[test]
     fn wildcards_come_and_go_in_any_order() {
-        let interest = Interest::new();
+        let interest = Interest::new(0);
         let link = loose_link();
         let mut random = fastrand::Rng::with_seed(3);
         let mut subs: Vec<Arc<Sub>> = Vec::new();
@@ -606,7 +612,7 @@ mod tests {
 
     #[test]
     fn removal_keeps_the_places_of_the_others() {
-        let interest = Interest::new();
+        let interest = Interest::new(0);
         let link = loose_link();
         let mut subs: Vec<_> = (0..50).map(|_| subscribe(&interest, &link, "s", None)).collect();
         let mut random = fastrand::Rng::with_seed(7);
@@ -619,7 +625,7 @@ mod tests {
 
     #[test]
     fn sids_of_any_length() {
-        let interest = Interest::new();
+        let interest = Interest::new(0);
         let link = loose_link();
         for sid in ["1", "1234567890123", "12345678901234", "123456789012345678901234567890"] {
             let wanted = Wanted { subject: b"a", queue: None, sid: sid.as_bytes() };

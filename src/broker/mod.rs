@@ -2,8 +2,8 @@
 //!
 //! # The life of a message
 //!
-//! `shard` is one event loop. It reads a connection into a buffer that all its connections share, `session` decodes
-//! the operations, `router` finds the receivers, `stage` collects bytes for each receiver, and at the end of the turn `link`
+//! `shard` is one event loop. It reads a `connection` into a buffer that all its connections share, `transport` takes
+//! the encryption off, `protocol` says what is spoken on it, `session` decodes the operations of a client, `router` finds the receivers, `stage` collects bytes for each receiver, and at the end of the turn `link`
 //! writes them to the receivers' sockets, whichever loop these belong to. What a socket does not take waits in the link's
 //! queue, and the owner of the connection goes on when there is room.
 //!
@@ -24,15 +24,19 @@
 //! Order is kept from each publishing connection to each receiving one: a publisher is read by one loop, which stages
 //! in order, and a link is written by one writer at a time.
 
+mod account;
 mod connection;
 mod end;
+mod endpoint;
 mod groups;
 mod hash;
 mod home;
 mod interest;
 mod link;
+mod listeners;
 mod permissions;
 mod pool;
+mod protocol;
 mod router;
 mod session;
 mod settings;
@@ -43,6 +47,7 @@ mod stage;
 mod subs;
 mod timers;
 mod tls;
+mod transport;
 mod word;
 
 #[cfg(test)]
@@ -50,7 +55,9 @@ mod tests;
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -59,8 +66,9 @@ use std::time::Duration;
 
 pub use settings::Settings;
 
-use crate::sys::{self, Interest};
-use home::{Bounds, Counters, Home, Indexes, LISTENER, Mail};
+use crate::sys;
+use home::{Bounds, Counters, Home, Indexes, Mail};
+use listeners::{Incoming, Kind, Listeners};
 use pool::Pool;
 use shard::Shard;
 use shared::Shared;
@@ -137,15 +145,16 @@ impl Broker {
         let homes = homes(&settings).map_err(Error::System)?;
         let shared = Arc::new(Shared::new(settings, local, homes));
         let mut broker = Broker { shared: shared.clone(), local, threads: Vec::new() };
-        let mut listener = Some(listener);
+        let mut listeners = Listeners::default();
+        listeners.add(listener, Kind::Client);
         for (index, home) in shared.homes.iter().enumerate() {
-            let (shared, home, listener) = (shared.clone(), home.clone(), listener.take());
-            if let Some(listener) = &listener {
-                home.epoll.add(listener, LISTENER, Interest::READ).map_err(Error::System)?;
-            }
+            let (shared, home) = (shared.clone(), home.clone());
+            // The first loop has the listeners.
+            let listeners = std::mem::take(&mut listeners);
+            listeners.register(&home).map_err(Error::System)?;
             let thread = std::thread::Builder::new()
                 .name(format!("broker-{index}"))
-                .spawn(move || run_loop(shared, home, listener))
+                .spawn(move || run_loop(shared, home, listeners))
                 .map_err(Error::System)?;
             broker.threads.push(thread);
         }
@@ -162,6 +171,24 @@ impl Broker {
     /// The address it listens on, with the port the system chose.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// A connection of this process with full rights in an account, which speaks the client protocol from INFO on.
+    /// Fails when there is no such account.
+    pub fn attach(&self, account: &str) -> io::Result<UnixStream> {
+        let account = self.shared.accounts.find(account.as_bytes());
+        let account = account.ok_or_else(|| io::Error::other("there is no such account"))?;
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let kind = Kind::Internal { account: account.index };
+        // Reading and writing work on any stream socket, and nothing else is done with it.
+        let socket = TcpStream::from(OwnedFd::from(ours));
+        let incoming = Incoming { socket, address: self.local, kind };
+        let homes = &self.shared.homes;
+        if let Some(home) = homes.get(fastrand::usize(..homes.len())) {
+            home.post(Mail::Accepted(vec![incoming]));
+        }
+        Ok(theirs)
     }
 
     /// Stops accepting, tells clients to go elsewhere, and closes their connections little by little.
@@ -203,7 +230,7 @@ impl Broker {
             connections: sum(|counters| &counters.connections),
             admitted: self.shared.admitted() as u64,
             total_connections: sum(|counters| &counters.accepted),
-            subscriptions: self.shared.interest.count() as u64,
+            subscriptions: self.shared.accounts.subscriptions() as u64,
             in_messages: sum(|counters| &counters.in_messages),
             in_bytes: sum(|counters| &counters.in_bytes),
             out_messages: sum(|counters| &counters.out_messages),
@@ -217,9 +244,9 @@ impl Broker {
 }
 
 /// Runs one event loop; a loop that ends too early is made known.
-fn run_loop(shared: Arc<Shared>, home: Arc<Home>, listener: Option<TcpListener>) {
+fn run_loop(shared: Arc<Shared>, home: Arc<Home>, listeners: Listeners) {
     let own = shared.clone();
-    let outcome = catch_unwind(AssertUnwindSafe(|| Shard::new(own, home, listener).run()));
+    let outcome = catch_unwind(AssertUnwindSafe(|| Shard::new(own, home, listeners).run()));
     if !matches!(outcome, Ok(true)) {
         shared.has_failed.store(true, Ordering::Relaxed);
         log::error!("broker: an event loop failed");

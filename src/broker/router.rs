@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::account::{Account, Accounts};
 use super::interest::{Interest, Matches, Stamp, Sub};
 use super::link::Link;
 use super::stage::{Stage, Tail};
@@ -18,9 +19,10 @@ const SHARE_BYTES_MIN: usize = 4096;
 /// What one event loop needs to route.
 #[derive(Debug)]
 pub(super) struct Router {
-    pub interest: Arc<Interest>,
+    pub accounts: Arc<Accounts>,
     pub stage: Stage,
-    cache: Cache,
+    /// One for each account.
+    caches: Vec<Cache>,
     /// Counted here and made visible at the end of a turn.
     pub tally: Tally,
     with_headers: Vec<u8>,
@@ -40,6 +42,7 @@ pub(super) struct Tally {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Origin<'o> {
     pub link: &'o Arc<Link>,
+    pub account: &'o Account,
     /// It wants its own messages.
     pub echo: bool,
     /// It wants to know when nobody hears a request.
@@ -73,11 +76,11 @@ impl Form<'_> {
 }
 
 impl Router {
-    pub fn new(interest: Arc<Interest>) -> Router {
+    pub fn new(accounts: Arc<Accounts>) -> Router {
         Router {
-            interest,
+            caches: accounts.iter().map(|_| Cache::default()).collect(),
+            accounts,
             stage: Stage::default(),
-            cache: Cache::default(),
             tally: Tally::default(),
             with_headers: Vec::new(),
             without_headers: Vec::new(),
@@ -89,7 +92,7 @@ impl Router {
     pub fn publish(&mut self, origin: Origin<'_>, publish: &Publish<'_>) {
         self.tally.in_messages += 1;
         self.tally.in_bytes += (publish.headers.len() + publish.payload.len()) as u64;
-        let matches = self.cache.find(&self.interest, publish.subject);
+        let matches = self.find(origin.account, publish.subject);
         let heard = match publish.tail {
             Some(tail) if !publish.is_hpub && matches.groups.is_empty() => {
                 self.deliver_plain(origin, tail, &matches)
@@ -99,6 +102,13 @@ impl Router {
         if !heard && origin.no_responders && publish.reply.is_some() {
             self.answer_no_responders(origin, publish);
         }
+    }
+
+    /// Everybody in an account who gets messages on a subject.
+    #[inline]
+    fn find(&mut self, account: &Account, subject: &[u8]) -> Rc<Matches> {
+        // There is a cache for each account of the broker, and no others exist.
+        self.caches[account.index as usize].find(&account.interest, subject)
     }
 
     /// The usual case: no headers, no groups, and bytes that can be sent as they came. True when somebody got it.
@@ -190,7 +200,7 @@ impl Router {
         let max = sub.limit();
         let count = sub.reserve();
         if count == max {
-            self.interest.unsubscribe(std::iter::once(sub));
+            self.accounts.unsubscribe(std::iter::once(sub));
         }
         count <= max
     }
@@ -198,7 +208,7 @@ impl Router {
     /// Tells a requester that nobody heard it, if one of its plain subscriptions would get the answer.
     fn answer_no_responders(&mut self, origin: Origin<'_>, publish: &Publish<'_>) {
         let Some(reply) = publish.reply else { return };
-        let matches = self.cache.find(&self.interest, reply);
+        let matches = self.find(origin.account, reply);
         let Some(sub) = matches.plain.iter().find(|sub| Arc::ptr_eq(&sub.link, origin.link)) else {
             return;
         };
@@ -215,7 +225,7 @@ impl Router {
 
     /// Forgets what was looked up, so that closed connections are not kept in memory by it.
     pub fn forget(&mut self) {
-        self.cache = Cache::default();
+        self.caches.fill_with(Cache::default);
     }
 }
 

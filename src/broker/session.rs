@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde::de::IgnoredAny;
 
+use super::account::Account;
 use super::end::{End, Reason};
+use super::endpoint::{Endpoint, Phase};
 use super::interest::Wanted;
-use super::link::Link;
+use super::listeners::Kind;
 use super::permissions::Permissions;
 use super::router::Origin;
 use super::shared::Context;
@@ -18,46 +19,15 @@ use crate::nats::codec::info::ConnectOptions;
 use crate::nats::codec::{ClientOp, Decoder, Fault, Limits, Publish};
 use crate::nats::subject::{valid_publish, valid_subscribe};
 
-/// How far a connection has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// TLS handshake under way.
-    Handshake,
-    /// CONNECT is awaited.
-    Connecting,
-    /// Admitted.
-    Open,
-    /// It was told why, and what waits for it is sent.
-    Closing,
-}
-
-/// Who is at the other end, for the log.
-#[derive(Debug)]
-pub(super) struct Peer {
-    pub address: SocketAddr,
-    pub client_id: u64,
-    /// Name of the verified certificate.
-    pub identity: Option<String>,
-    /// Name it gave itself.
-    pub name: String,
-}
-
 /// The protocol state of one connection.
 #[derive(Debug)]
 pub(super) struct Session {
-    pub link: Arc<Link>,
-    pub peer: Box<Peer>,
-    pub phase: Phase,
+    /// Where it publishes and subscribes.
+    account: Arc<Account>,
     decoder: Decoder,
     subs: Subs,
     permissions: Permissions,
     options: Flags,
-    /// PINGs without answer.
-    pub pings_out: u8,
-    /// Something came since the last PING was due.
-    pub is_active: bool,
-    /// The first PONG was sent, so that anything may be sent now.
-    pub is_greeted: bool,
 }
 
 /// What CONNECT chose.
@@ -72,12 +42,9 @@ struct Flags {
 }
 
 impl Session {
-    pub fn new(link: Arc<Link>, address: SocketAddr, client_id: u64) -> Session {
-        let phase = if link.is_tls { Phase::Handshake } else { Phase::Connecting };
+    pub fn new(account: Arc<Account>) -> Session {
         Session {
-            link,
-            peer: Box::new(Peer { address, client_id, identity: None, name: String::new() }),
-            phase,
+            account,
             decoder: Decoder::new(),
             subs: Subs::default(),
             permissions: Permissions::Full,
@@ -89,43 +56,45 @@ impl Session {
                 no_responders: false,
                 protocol: 0,
             },
-            pings_out: 0,
-            is_active: false,
-            is_greeted: false,
         }
     }
 
     /// Whether INFO may be sent at any time.
-    pub fn takes_info(&self) -> bool {
-        self.phase == Phase::Open && self.is_greeted && self.options.protocol >= 1
+    pub fn takes_info(&self, endpoint: &Endpoint) -> bool {
+        endpoint.phase == Phase::Open && endpoint.is_greeted && self.options.protocol >= 1
     }
 
     /// Handles what was read.
-    pub fn feed(&mut self, mut input: &[u8], cx: &mut Context) -> Result<(), End> {
+    pub fn feed(
+        &mut self,
+        endpoint: &mut Endpoint,
+        mut input: &[u8],
+        cx: &mut Context,
+    ) -> Result<(), End> {
         let shared = cx.shared.clone();
         cx.router.stage.expect(input.len());
         let mut decoder = std::mem::take(&mut self.decoder);
         let result = loop {
             let mut limits = &shared.first_limits;
-            if self.phase == Phase::Open {
+            if endpoint.phase == Phase::Open {
                 limits = &shared.settings.limits;
-                if let Err(end) = self.publish_plain(&decoder, &mut input, limits, cx) {
+                if let Err(end) = self.publish_plain(endpoint, &decoder, &mut input, limits, cx) {
                     break Err(end);
                 }
             }
             match decoder.next(&mut input, limits) {
-                Ok(Some(ClientOp::Publish(publish))) if self.phase == Phase::Open => {
-                    if let Err(end) = self.publish(&publish, cx) {
+                Ok(Some(ClientOp::Publish(publish))) if endpoint.phase == Phase::Open => {
+                    if let Err(end) = self.publish(endpoint, &publish, cx) {
                         break Err(end);
                     }
                 }
                 Ok(Some(op)) => {
-                    if let Err(end) = self.operate(op, cx) {
+                    if let Err(end) = self.operate(endpoint, op, cx) {
                         break Err(end);
                     }
                 }
                 Ok(None) => break Ok(()),
-                Err(fault) => break Err(self.fault(fault)),
+                Err(fault) => break Err(end_of(fault, endpoint.phase)),
             }
             if cx.router.stage.is_full() {
                 cx.flush();
@@ -139,13 +108,14 @@ impl Session {
     #[inline]
     fn publish_plain(
         &mut self,
+        endpoint: &mut Endpoint,
         decoder: &Decoder,
         input: &mut &[u8],
         limits: &Limits,
         cx: &mut Context,
     ) -> Result<(), End> {
         while let Some(publish) = decoder.next_plain(input, limits) {
-            self.publish(&publish, cx)?;
+            self.publish(endpoint, &publish, cx)?;
             if cx.router.stage.is_full() {
                 cx.flush();
             }
@@ -153,40 +123,34 @@ impl Session {
         Ok(())
     }
 
-    fn fault(&self, fault: Fault) -> End {
-        match fault {
-            Fault::BadArguments { .. } | Fault::PayloadTooLarge { .. }
-                if self.phase != Phase::Open =>
-            {
-                End::refused("something came before CONNECT")
-            }
-            fault => {
-                End { say: fault.answer().map(Cow::Borrowed), reason: Reason::Protocol(fault) }
-            }
-        }
-    }
-
-    fn operate(&mut self, op: ClientOp<'_>, cx: &mut Context) -> Result<(), End> {
+    fn operate(
+        &mut self,
+        endpoint: &mut Endpoint,
+        op: ClientOp<'_>,
+        cx: &mut Context,
+    ) -> Result<(), End> {
         match op {
-            ClientOp::Connect(json) => self.connect(json, cx),
-            _ if self.phase != Phase::Open => Err(End::refused("something came before CONNECT")),
-            ClientOp::Publish(publish) => self.publish(&publish, cx),
+            ClientOp::Connect(json) => self.connect(endpoint, json, cx),
+            _ if endpoint.phase != Phase::Open => {
+                Err(End::refused("something came before CONNECT"))
+            }
+            ClientOp::Publish(publish) => self.publish(endpoint, &publish, cx),
             ClientOp::Subscribe { subject, queue, sid } => {
-                self.is_active = true;
-                self.subscribe(Wanted { subject, queue, sid }, cx)
+                endpoint.is_active = true;
+                self.subscribe(endpoint, Wanted { subject, queue, sid }, cx)
             }
             ClientOp::Unsubscribe { sid, max } => {
-                self.is_active = true;
-                self.unsubscribe(sid, max, cx);
+                endpoint.is_active = true;
+                self.unsubscribe(endpoint, sid, max, cx);
                 Ok(())
             }
             ClientOp::Ping => {
-                self.is_active = true;
-                self.pong(cx);
+                endpoint.is_active = true;
+                self.pong(endpoint, cx);
                 Ok(())
             }
             ClientOp::Pong => {
-                self.pings_out = 0;
+                endpoint.pings_out = 0;
                 Ok(())
             }
             ClientOp::Ok => Ok(()),
@@ -203,14 +167,19 @@ impl Session {
         }
     }
 
-    fn connect(&mut self, json: &[u8], cx: &mut Context) -> Result<(), End> {
+    fn connect(
+        &mut self,
+        endpoint: &mut Endpoint,
+        json: &[u8],
+        cx: &mut Context,
+    ) -> Result<(), End> {
         self.drop_subs(cx);
-        let mut options = self.stored_options();
+        let mut options = self.stored_options(endpoint);
         options.merge(json).map_err(|_| End::silent(Reason::BadJson))?;
         if options.asks_for_account {
             return Err(End::refused("an account was asked for"));
         }
-        if self.link.is_tls && self.peer.identity.is_none() {
+        if endpoint.peer.is_tls && endpoint.peer.identity.is_none() {
             return Err(End::refused("no verified certificate"));
         }
         let protocol = u8::try_from(options.protocol).ok().filter(|protocol| *protocol <= 1);
@@ -221,10 +190,11 @@ impl Session {
             let text = "no responders requires headers support";
             return Err(End::told(Reason::BadOptions, text));
         }
-        if self.phase != Phase::Open && !cx.shared.admit() {
+        let is_internal = matches!(endpoint.peer.kind, Kind::Internal { .. });
+        if endpoint.phase != Phase::Open && !is_internal && !cx.shared.admit() {
             return Err(End::told(Reason::TooManyConnections, "maximum connections exceeded"));
         }
-        self.phase = Phase::Open;
+        endpoint.phase = Phase::Open;
         self.options = Flags {
             verbose: options.verbose,
             pedantic: options.pedantic,
@@ -233,15 +203,15 @@ impl Session {
             no_responders: options.no_responders,
             protocol,
         };
-        self.link.set_takes_headers(options.headers);
-        self.peer.name = options.name.chars().take(NAME_CHARS_MAX).collect();
-        log::debug!("broker: connected {}", self.peer);
-        self.acknowledge(cx);
+        endpoint.link.set_takes_headers(options.headers);
+        endpoint.peer.name = options.name.chars().take(NAME_CHARS_MAX).collect();
+        log::debug!("broker: connected {}", endpoint.peer);
+        self.acknowledge(endpoint, cx);
         Ok(())
     }
 
     /// What an earlier CONNECT said, for the next one to be merged over.
-    fn stored_options(&self) -> ConnectOptions {
+    fn stored_options(&self, endpoint: &Endpoint) -> ConnectOptions {
         ConnectOptions {
             verbose: self.options.verbose,
             pedantic: self.options.pedantic,
@@ -249,38 +219,39 @@ impl Session {
             headers: self.options.headers,
             no_responders: self.options.no_responders,
             protocol: i64::from(self.options.protocol),
-            name: self.peer.name.clone(),
+            name: endpoint.peer.name.clone(),
             ..ConnectOptions::default()
         }
     }
 
-    fn acknowledge(&self, cx: &mut Context) {
+    fn acknowledge(&self, endpoint: &Endpoint, cx: &mut Context) {
         if self.options.verbose {
-            cx.router.stage.answer(&self.link, b"+OK\r\n");
+            cx.router.stage.answer(&endpoint.link, b"+OK\r\n");
         }
     }
 
-    fn complain(&self, text: &str, cx: &mut Context) {
-        let line = format!("-ERR '{text}'\r\n");
-        cx.router.stage.answer(&self.link, line.as_bytes());
-    }
-
     #[inline]
-    fn publish(&mut self, publish: &Publish<'_>, cx: &mut Context) -> Result<(), End> {
-        self.is_active = true;
+    fn publish(
+        &mut self,
+        endpoint: &mut Endpoint,
+        publish: &Publish<'_>,
+        cx: &mut Context,
+    ) -> Result<(), End> {
+        endpoint.is_active = true;
         if publish.is_hpub && !self.options.headers {
             return Err(End::silent(Reason::HeadersNotAgreed));
         }
         if self.options.pedantic && !valid_publish(publish.subject) {
-            self.complain("Invalid Publish Subject", cx);
+            endpoint.complain("Invalid Publish Subject", cx);
         }
         if let Err(violation) = self.permissions.publish(publish.subject, publish.reply) {
-            self.complain(&violation.to_string(), cx);
+            endpoint.complain(&violation.to_string(), cx);
             return Ok(());
         }
-        self.acknowledge(cx);
+        self.acknowledge(endpoint, cx);
         let origin = Origin {
-            link: &self.link,
+            link: &endpoint.link,
+            account: &self.account,
             echo: self.options.echo,
             no_responders: self.options.no_responders,
         };
@@ -288,62 +259,72 @@ impl Session {
         Ok(())
     }
 
-    fn subscribe(&mut self, wanted: Wanted<'_>, cx: &mut Context) -> Result<(), End> {
+    fn subscribe(
+        &mut self,
+        endpoint: &mut Endpoint,
+        wanted: Wanted<'_>,
+        cx: &mut Context,
+    ) -> Result<(), End> {
         if !valid_subscribe(wanted.subject) {
-            self.complain("Invalid Subject", cx);
+            endpoint.complain("Invalid Subject", cx);
             return Ok(());
         }
         if let Err(violation) = self.permissions.subscribe(wanted.subject, wanted.queue) {
-            self.complain(&violation.to_string(), cx);
+            endpoint.complain(&violation.to_string(), cx);
             return Ok(());
         }
         if self.subs.len() >= cx.shared.settings.subscriptions_max {
             self.subs.drop_ended();
             if self.subs.len() >= cx.shared.settings.subscriptions_max {
-                self.complain("maximum subscriptions exceeded", cx);
+                endpoint.complain("maximum subscriptions exceeded", cx);
                 return Ok(());
             }
         }
         if self.subs.find(wanted.sid).is_none() {
-            self.subs.add(cx.router.interest.subscribe(&self.link, wanted));
+            self.subs.add(self.account.interest.subscribe(&endpoint.link, wanted));
         }
-        self.acknowledge(cx);
+        self.acknowledge(endpoint, cx);
         Ok(())
     }
 
-    fn unsubscribe(&mut self, sid: &[u8], max: Option<u64>, cx: &mut Context) {
+    fn unsubscribe(&mut self, endpoint: &Endpoint, sid: &[u8], max: Option<u64>, cx: &mut Context) {
         if let Some(sub) = self.subs.find(sid).cloned() {
-            cx.router.stage.settle(&self.link);
+            cx.router.stage.settle(&endpoint.link);
             let stays = max.is_some_and(|max| sub.set_limit(max));
             if !stays {
                 self.subs.remove(sid);
-                cx.router.interest.unsubscribe(std::iter::once(&sub));
+                cx.router.accounts.unsubscribe(std::iter::once(&sub));
             }
         }
-        self.acknowledge(cx);
+        self.acknowledge(endpoint, cx);
     }
 
-    fn pong(&mut self, cx: &mut Context) {
-        cx.router.stage.answer(&self.link, b"PONG\r\n");
-        if !std::mem::replace(&mut self.is_greeted, true) && self.takes_info() {
-            let line = cx.shared.connection_info(self.peer.client_id, self.peer.address, true);
-            cx.router.stage.answer(&self.link, &line);
+    fn pong(&mut self, endpoint: &mut Endpoint, cx: &mut Context) {
+        cx.router.stage.answer(&endpoint.link, b"PONG\r\n");
+        if !std::mem::replace(&mut endpoint.is_greeted, true) && self.takes_info(endpoint) {
+            let peer = &endpoint.peer;
+            let account = Some(&*self.account);
+            let line = cx.shared.connection_info(peer.client_id, peer.address, account);
+            cx.router.stage.answer(&endpoint.link, &line);
         }
     }
 
     /// Ends every subscription.
     pub fn drop_subs(&mut self, cx: &mut Context) {
         if self.subs.len() > 0 {
-            cx.router.interest.unsubscribe(self.subs.iter());
+            cx.router.accounts.unsubscribe(self.subs.iter());
             self.subs = Subs::default();
         }
     }
+}
 
-    /// Stages the reason of an end, if the peer is to be told one.
-    pub fn say_why(&self, end: &End, cx: &mut Context) {
-        if let Some(text) = &end.say {
-            self.complain(text, cx);
+/// The end of a connection that broke the protocol.
+fn end_of(fault: Fault, phase: Phase) -> End {
+    match fault {
+        Fault::BadArguments { .. } | Fault::PayloadTooLarge { .. } if phase != Phase::Open => {
+            End::refused("something came before CONNECT")
         }
+        fault => End { say: fault.answer().map(Cow::Borrowed), reason: Reason::Protocol(fault) },
     }
 }
 

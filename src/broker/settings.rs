@@ -21,8 +21,9 @@ pub struct Settings {
     pub advertise: Option<(String, u16)>,
     /// Cluster name in INFO; never empty in Choria.
     pub cluster_name: String,
-    /// Account that every connection is in, told after the first PONG.
-    pub account: String,
+    /// Names of the accounts. Connections are in the first unless something else is said about them; they are told
+    /// after their first PONG.
+    pub accounts: Vec<String>,
     /// With it every connection is upgraded to TLS, and only those with a verified certificate are admitted. Without
     /// it every connection is admitted: a laboratory.
     pub tls: Option<Arc<rustls::ServerConfig>>,
@@ -69,7 +70,7 @@ impl Default for Settings {
             server_name: String::new(),
             advertise: None,
             cluster_name: "CHORIA".to_owned(),
-            account: "choria".to_owned(),
+            accounts: ["choria", "system", "provisioning"].map(str::to_owned).to_vec(),
             tls: None,
             limits: Limits::default(),
             connections_max: 50_000,

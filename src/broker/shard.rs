@@ -1,19 +1,19 @@
 //! One event loop: its connections, its timers, its turn.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::connection::Connection;
 use super::end::{End, Reason};
-use super::home::{Home, LISTENER, Mail, WAKE, add};
+use super::endpoint::Phase;
+use super::home::{Home, LISTENERS, Mail, WAKE, add};
 use super::link::Failure;
-use super::session::Phase;
+use super::listeners::{Incoming, Kind, Listeners};
 use super::shared::{Context, Shared};
 use super::slab::Slab;
 use super::timers::Wheel;
-use crate::sys::{self, Events, Ready};
+use crate::sys::{Events, Ready};
 use crate::util::throttle::Throttle;
 
 /// Bytes read from one connection in one turn; the buffer is shared by all connections of the loop.
@@ -37,7 +37,7 @@ const FORGET_MS: u64 = 30_000;
 #[derive(Debug)]
 pub(super) struct Shard {
     cx: Context,
-    listener: Option<TcpListener>,
+    listeners: Listeners,
     /// Accepting pauses until then.
     accept_again_ms: Option<u64>,
     /// For lines that any peer can cause.
@@ -66,10 +66,10 @@ pub(super) struct Buffers {
 }
 
 impl Shard {
-    pub fn new(shared: Arc<Shared>, home: Arc<Home>, listener: Option<TcpListener>) -> Shard {
+    pub fn new(shared: Arc<Shared>, home: Arc<Home>, listeners: Listeners) -> Shard {
         Shard {
             cx: Context::new(shared, home),
-            listener,
+            listeners,
             accept_again_ms: None,
             log: Throttle::new(LOG_LINES_MAX),
             next_home: 0,
@@ -134,8 +134,8 @@ impl Shard {
 
     fn on_ready(&mut self, ready: Ready) {
         match ready.token {
-            LISTENER => self.accept(),
             WAKE => self.read_mail(),
+            token if LISTENERS.contains(&token) => self.accept(token),
             token => self.serve(token, |connection, shard| shard.on_connection(connection, ready)),
         }
     }
@@ -147,13 +147,13 @@ impl Shard {
         work: impl FnOnce(&mut Connection, &mut Shard) -> Result<(), End>,
     ) {
         let Some(mut connection) = self.connections.take(token) else { return };
-        let was_admitted = connection.session.phase == Phase::Open;
+        let was_admitted = connection.endpoint.phase == Phase::Open;
         let result = catch_unwind(AssertUnwindSafe(|| work(&mut connection, self)));
         let result = result.unwrap_or_else(|_| {
             add(&self.cx.home.counters.panics, 1);
             Err(End::silent(Reason::Panic))
         });
-        if !was_admitted && connection.session.phase == Phase::Open {
+        if !was_admitted && connection.endpoint.phase == Phase::Open {
             self.unadmitted -= 1;
             connection.is_admitted = true;
         }
@@ -180,15 +180,15 @@ impl Shard {
             connection.send_queue(self.cx.now_ms);
         }
         if ready.hangup
-            && let Some(failure) = connection.session.link.failure()
+            && let Some(failure) = connection.endpoint.link.failure()
         {
             return Err(End::failed(failure));
         }
-        if connection.session.phase == Phase::Closing {
+        if connection.endpoint.phase == Phase::Closing {
             return connection.on_ready_while_closing(ready, &mut self.buffers.read);
         }
         if ready.read || ready.hangup {
-            if connection.session.phase == Phase::Handshake {
+            if connection.endpoint.phase == Phase::Handshake {
                 if self.handshakes >= HANDSHAKES_MAX {
                     return Ok(());
                 }
@@ -207,7 +207,7 @@ impl Shard {
     /// is, so that nodes which answer a request are not held up by a slow requester.
     fn pause_if_crowded(&mut self, connection: &mut Connection, read: usize) {
         let crowded = std::mem::take(&mut self.cx.crowded);
-        let own = &connection.session.link;
+        let own = &connection.endpoint.link;
         let other = crowded.iter().find(|link| !Arc::ptr_eq(link, own));
         if read >= HEAVY_BYTES
             && let Some(link) = other
@@ -230,12 +230,12 @@ impl Shard {
         self.cx.publish_counts();
     }
 
-    fn accept(&mut self) {
-        let mut batches: Vec<Vec<(TcpStream, SocketAddr)>> = Vec::new();
+    fn accept(&mut self, listener: u64) {
+        let mut batches: Vec<Vec<Incoming>> = Vec::new();
         batches.resize_with(self.cx.shared.homes.len(), Vec::new);
         for _ in 0..ACCEPTS_MAX {
-            let Some(listener) = &self.listener else { break };
-            match sys::accept(listener) {
+            let Some(accepted) = self.listeners.accept(listener) else { break };
+            match accepted {
                 Ok(accepted) => {
                     if let Some(batch) = batches.get_mut(self.next_home) {
                         batch.push(accepted);
@@ -264,25 +264,18 @@ impl Shard {
     fn pause_accepting(&mut self, error: &std::io::Error) {
         let text = format_args!("broker: cannot accept a connection err={error}");
         self.log.log(log::Level::Warn, text);
-        self.watch_listener(false);
+        self.listeners.watch(&self.cx.home, false);
         self.accept_again_ms = Some(self.cx.now_ms + ACCEPT_PAUSE_MS);
     }
 
-    fn watch_listener(&mut self, wanted: bool) {
-        let Some(listener) = &self.listener else { return };
-        let interest = sys::Interest { read: wanted, write: false };
-        if let Err(error) = self.cx.home.epoll.modify(listener, LISTENER, interest) {
-            log::error!("broker: cannot watch the listener err={error}");
-        }
-    }
-
-    fn adopt(&mut self, sockets: Vec<(TcpStream, SocketAddr)>) {
-        for (socket, address) in sockets {
+    fn adopt(&mut self, incoming: Vec<Incoming>) {
+        for incoming in incoming {
             if self.stop_at_ms.is_some() {
                 return;
             }
             let token = self.connections.reserve();
-            match Connection::open(socket, address, token, &mut self.cx) {
+            let (address, kind) = (incoming.address, incoming.kind);
+            match Connection::open(incoming, token, &mut self.cx) {
                 Ok(connection) => {
                     let mut connection = Box::new(connection);
                     self.rearm(&mut connection);
@@ -290,7 +283,9 @@ impl Shard {
                     self.arrivals.push_back(token);
                     self.unadmitted += 1;
                     add(&self.cx.home.counters.accepted, 1);
-                    self.refuse_without_room(token);
+                    if kind == Kind::Client {
+                        self.refuse_without_room(token);
+                    }
                 }
                 Err(error) => {
                     log::debug!("broker: cannot serve a connection remote={address} err={error}");
@@ -317,7 +312,7 @@ impl Shard {
             let is_waiting = self
                 .connections
                 .peek(token)
-                .is_some_and(|connection| connection.session.phase != Phase::Open);
+                .is_some_and(|connection| connection.endpoint.phase != Phase::Open);
             if is_waiting && self.unadmitted <= max {
                 break;
             }
@@ -331,7 +326,7 @@ impl Shard {
     fn read_mail(&mut self) {
         for mail in self.cx.home.clone().collect() {
             match mail {
-                Mail::Accepted(sockets) => self.adopt(sockets),
+                Mail::Accepted(incoming) => self.adopt(incoming),
                 Mail::Flush(tokens) => {
                     for token in tokens {
                         if let Some(connection) = self.connections.peek(token) {
@@ -343,7 +338,7 @@ impl Shard {
                 Mail::Break => panic!("broken by a test"),
                 Mail::LameDuck => self.start_lame_duck(),
                 Mail::Stop { within_ms } => {
-                    self.listener = None;
+                    self.listeners.close();
                     self.accept_again_ms = None;
                     self.stop_at_ms = Some(self.cx.now_ms + within_ms);
                     self.end_each(usize::MAX, Reason::Shutdown);
@@ -353,16 +348,17 @@ impl Shard {
     }
 
     fn start_lame_duck(&mut self) {
-        self.listener = None;
+        self.listeners.close();
         self.accept_again_ms = None;
         self.lame_since_ms = Some(self.cx.now_ms);
         self.lame_total = self.connections.len();
         for token in self.connections.tokens() {
             let Some(connection) = self.connections.peek(token) else { continue };
-            if connection.session.takes_info() {
-                let peer = &connection.session.peer;
-                let line = self.cx.shared.connection_info(peer.client_id, peer.address, false);
-                self.cx.router.stage.answer(&connection.session.link, &line);
+            let endpoint = &connection.endpoint;
+            if connection.protocol.takes_info(endpoint) {
+                let peer = &endpoint.peer;
+                let line = self.cx.shared.connection_info(peer.client_id, peer.address, None);
+                self.cx.router.stage.answer(&endpoint.link, &line);
             }
         }
     }
@@ -406,7 +402,7 @@ impl Shard {
         }
         if self.accept_again_ms.is_some_and(|at| at <= now) {
             self.accept_again_ms = None;
-            self.watch_listener(true);
+            self.listeners.watch(&self.cx.home, true);
         }
         if now >= self.next_housekeeping_ms {
             self.keep_house();
@@ -423,7 +419,7 @@ impl Shard {
         blocked.retain(|token| {
             let connection = self.connections.peek(*token);
             connection
-                .is_some_and(|connection| connection.session.link.check_deadline(now, deadline))
+                .is_some_and(|connection| connection.endpoint.link.check_deadline(now, deadline))
         });
         self.blocked = blocked;
         if now >= self.next_forget_ms {
@@ -437,12 +433,12 @@ impl Shard {
 
     /// Tells a connection why it ends, or ends it at once when there is no point in that.
     fn begin_end(&mut self, connection: &mut Connection, end: End) {
-        if connection.session.phase == Phase::Closing {
+        if connection.endpoint.phase == Phase::Closing {
             connection.is_gone = true;
             return;
         }
         self.count_end(&end.reason);
-        let peer = &connection.session.peer;
+        let peer = &connection.endpoint.peer;
         match end.reason {
             Reason::ClientClosed | Reason::Shutdown | Reason::LameDuck => {
                 log::debug!("broker: closed {peer} reason={}", end.reason);
@@ -453,12 +449,12 @@ impl Shard {
                 self.log.log(log::Level::Info, text);
             }
         }
-        connection.session.drop_subs(&mut self.cx);
-        connection.session.say_why(&end, &mut self.cx);
+        connection.protocol.withdraw(&mut self.cx);
+        connection.say_why(&end, &mut self.cx);
         if !connection.is_admitted {
             self.unadmitted -= 1;
         }
-        connection.session.phase = Phase::Closing;
+        connection.endpoint.phase = Phase::Closing;
         if !end.is_graceful() {
             // What was staged for it, like the PONG of a PING that it sent last, still goes out.
             self.cx.flush();
@@ -472,7 +468,7 @@ impl Shard {
 
     fn bury(&mut self, token: u64, mut connection: Box<Connection>) {
         connection.close();
-        if connection.is_admitted {
+        if connection.is_admitted && connection.endpoint.peer.kind == Kind::Client {
             self.cx.shared.dismiss();
         }
         self.connections.release(token);
@@ -499,7 +495,7 @@ impl Shard {
     fn close_all(&mut self) {
         for token in self.connections.tokens() {
             if let Some(mut connection) = self.connections.take(token) {
-                connection.session.drop_subs(&mut self.cx);
+                connection.protocol.withdraw(&mut self.cx);
                 self.bury(token, connection);
             }
         }
@@ -512,10 +508,12 @@ const HEAVY_BYTES: usize = 16 * 1024;
 #[cfg(test)]
 mod tests {
     use std::io::Read;
+    use std::net::{SocketAddr, TcpStream};
 
     use super::*;
     use crate::broker::Settings;
     use crate::broker::link::tests::BOUNDS;
+    use crate::sys;
 
     #[test]
     fn a_panic_costs_one_connection() {
@@ -523,11 +521,12 @@ mod tests {
         let address = listener.local_addr().expect("address");
         let home = Arc::new(Home::new(BOUNDS, Arc::default(), Arc::default()).expect("home"));
         let shared = Arc::new(Shared::new(Settings::default(), address, vec![home.clone()]));
-        let mut shard = Shard::new(shared, home, None);
+        let mut shard = Shard::new(shared, home, Listeners::default());
         let mut peers: Vec<_> = (0..2)
             .map(|_| {
                 let peer = TcpStream::connect(address).expect("connect");
-                shard.adopt(vec![sys::accept(&listener).expect("accept")]);
+                let (socket, address) = sys::accept(&listener).expect("accept");
+                shard.adopt(vec![Incoming { socket, address, kind: Kind::Client }]);
                 peer
             })
             .collect();
@@ -540,7 +539,7 @@ mod tests {
         assert_eq!(shard.cx.home.counters.panics.load(std::sync::atomic::Ordering::Relaxed), 1);
         assert_eq!(shard.unadmitted, 1);
         shard.serve(tokens[1], |connection, _| {
-            assert_eq!(connection.session.phase, Phase::Connecting);
+            assert_eq!(connection.endpoint.phase, Phase::Connecting);
             Ok(())
         });
     }

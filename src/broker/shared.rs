@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use data_encoding::BASE32_NOPAD;
 
+use super::account::{Account, Accounts};
 use super::home::{Home, Mail, add};
-use super::interest::Interest;
 use super::link::Link;
 use super::router::Router;
 use super::session::first_limits;
@@ -25,7 +25,7 @@ pub(super) struct Shared {
     pub settings: Settings,
     /// The limits that hold before CONNECT.
     pub first_limits: Limits,
-    pub interest: Arc<Interest>,
+    pub accounts: Arc<Accounts>,
     pub homes: Vec<Arc<Home>>,
     pub started: Instant,
     info: ServerInfo,
@@ -41,8 +41,8 @@ impl Shared {
         Shared {
             first_limits: first_limits(&settings.limits),
             info: server_info(&settings, local),
+            accounts: Arc::new(Accounts::new(&settings.accounts)),
             settings,
-            interest: Arc::new(Interest::new()),
             homes,
             started: Instant::now(),
             next_client_id: AtomicU64::new(1),
@@ -80,20 +80,20 @@ impl Shared {
         self.admitted.load(Ordering::Relaxed)
     }
 
-    /// The INFO line for one connection. `is_greeting`: the one after the first PONG.
+    /// The INFO line for one connection. With its account it is the one after the first PONG.
     pub fn connection_info(
         &self,
         client_id: u64,
         address: SocketAddr,
-        is_greeting: bool,
+        account: Option<&Account>,
     ) -> Vec<u8> {
         let mut info = self.info.clone();
         info.client_id = client_id;
         info.client_ip = address.ip().to_string();
         info.ldm = self.is_lame.load(Ordering::Relaxed);
-        if is_greeting {
+        if let Some(account) = account {
             info.connect_info = true;
-            info.remote_account = self.settings.account.clone();
+            info.remote_account = account.name.clone();
         }
         info.encode_line()
     }
@@ -144,7 +144,7 @@ pub(super) struct Context {
 impl Context {
     pub fn new(shared: Arc<Shared>, home: Arc<Home>) -> Context {
         Context {
-            router: Router::new(shared.interest.clone()),
+            router: Router::new(shared.accounts.clone()),
             now_ms: shared.now_ms(),
             shared,
             home,

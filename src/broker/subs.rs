@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn few_and_many_behave_alike() {
-        let interest = Interest::new();
+        let interest = Interest::new(0);
         let link = loose_link();
         let make = |sid: &str| {
             interest.subscribe(&link, Wanted { subject: b"a", queue: None, sid: sid.as_bytes() })
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn ended_ones_do_not_pile_up() {
-        let interest = Interest::new();
+        let interest = Interest::new(0);
         let link = loose_link();
         let mut subs = Subs::default();
         for sid in 0..10_000 {

@@ -158,3 +158,31 @@ fn a_broker_with_a_loop_that_failed_says_so() {
     broker.shutdown(Duration::ZERO);
     assert!(!shared.has_failed.load(std::sync::atomic::Ordering::Relaxed));
 }
+
+#[test]
+fn this_process_can_join_an_account() {
+    let broker = start(Settings { connections_max: 1, ..settings() });
+    let mut inside = broker.attach("system").expect("the account exists");
+    inside.set_read_timeout(Some(super::PATIENCE)).expect("timeout");
+    let mut exchange = |send: &str, until: &str| {
+        inside.write_all(send.as_bytes()).expect("send");
+        let mut got = String::new();
+        while !got.ends_with(until) {
+            let mut buffer = [0; 4096];
+            let count = inside.read(&mut buffer).expect("it stays open");
+            assert!(count > 0, "closed after {got:?}");
+            got.push_str(std::str::from_utf8(&buffer[..count]).expect("text"));
+        }
+        got
+    };
+    let connect = "CONNECT {\"verbose\":false,\"pedantic\":false}\r\nSUB x 1\r\nPING\r\n";
+    let info = exchange("", "\r\n");
+    assert!(info.starts_with("INFO ") && !info.contains("tls_required"), "{info}");
+    assert_eq!(exchange(connect, "PONG\r\n"), "PONG\r\n");
+    // It is in another account than those who come over the network.
+    let mut outside = Peer::open(&broker);
+    outside.send("PUB x 3\r\nbad\r\n");
+    outside.sync();
+    assert_eq!(exchange("PUB x 4\r\ngood\r\n", "good\r\n"), "MSG x 1 4\r\ngood\r\n");
+    assert!(broker.attach("nobody").is_err());
+}

@@ -1,0 +1,86 @@
+//! The far end of a connection of any kind: the link to it, who it is, and how far it has come.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::link::Link;
+use super::listeners::Kind;
+use super::shared::Context;
+
+/// How far a connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// TLS handshake under way.
+    Handshake,
+    /// CONNECT is awaited.
+    Connecting,
+    /// Admitted.
+    Open,
+    /// It was told why, and what waits for it is sent.
+    Closing,
+}
+
+/// Who is at the other end.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub address: SocketAddr,
+    pub kind: Kind,
+    pub client_id: u64,
+    /// The connection is encrypted.
+    pub is_tls: bool,
+    /// Name of the verified certificate.
+    pub identity: Option<String>,
+    /// Name it gave itself.
+    pub name: String,
+}
+
+/// What every kind of connection has besides its socket and its protocol.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub link: Arc<Link>,
+    pub peer: Box<Peer>,
+    pub phase: Phase,
+    /// PINGs without answer.
+    pub pings_out: u8,
+    /// Something came since the last PING was due.
+    pub is_active: bool,
+    /// The first PONG was sent, so that anything may be sent now.
+    pub is_greeted: bool,
+}
+
+impl Endpoint {
+    pub fn new(link: Arc<Link>, peer: Peer) -> Endpoint {
+        let phase = if peer.is_tls { Phase::Handshake } else { Phase::Connecting };
+        Endpoint {
+            link,
+            peer: Box::new(peer),
+            phase,
+            pings_out: 0,
+            is_active: false,
+            is_greeted: false,
+        }
+    }
+
+    /// Stages an error for the peer.
+    pub fn complain(&self, text: &str, cx: &mut Context) {
+        let line = format!("-ERR '{text}'\r\n");
+        cx.router.stage.answer(&self.link, line.as_bytes());
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            Kind::Internal { .. } => write!(f, "remote=pipe client_id={}", self.client_id)?,
+            _ => write!(f, "remote={} client_id={}", self.address, self.client_id)?,
+        }
+        if let Some(identity) = &self.identity {
+            write!(f, " identity={identity:?}")?;
+        }
+        if !self.name.is_empty() {
+            write!(f, " name={:?}", self.name)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,41 @@
+//! What is spoken on a connection, as a state machine without I/O.
+
+use super::end::End;
+use super::endpoint::Endpoint;
+use super::session::Session;
+use super::shared::Context;
+
+/// One of the protocols of a broker.
+#[derive(Debug)]
+pub(super) enum Protocol {
+    /// A NATS client.
+    Client(Session),
+}
+
+impl Protocol {
+    /// Handles bytes that came.
+    pub fn feed(
+        &mut self,
+        endpoint: &mut Endpoint,
+        input: &[u8],
+        cx: &mut Context,
+    ) -> Result<(), End> {
+        match self {
+            Protocol::Client(session) => session.feed(endpoint, input, cx),
+        }
+    }
+
+    /// Whether INFO may be sent at any time.
+    pub fn takes_info(&self, endpoint: &Endpoint) -> bool {
+        match self {
+            Protocol::Client(session) => session.takes_info(endpoint),
+        }
+    }
+
+    /// Ends what it wants from others.
+    pub fn withdraw(&mut self, cx: &mut Context) {
+        match self {
+            Protocol::Client(session) => session.drop_subs(cx),
+        }
+    }
+}

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod crypto;
 pub mod ddl;
+pub mod http;
 pub mod logging;
 pub mod nats;
 pub mod net;

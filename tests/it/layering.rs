@@ -17,6 +17,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("nats::subject", 2),
     ("security", 3),
     ("net", 4),
+    ("http", 4),
     ("nats::client", 5),
     ("nats", 5),
     ("broker", 7),

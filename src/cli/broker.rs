@@ -1,5 +1,7 @@
 //! `choria broker`: runs the message router until it is told to stop.
 
+mod listening;
+
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -16,6 +18,7 @@ use crate::cli::{VERSION, daemon};
 use crate::config::Source;
 use crate::settings;
 use crate::sys;
+use listening::{Listening, PortsFile};
 
 /// The commands of the group; `run` is meant when none is named.
 pub static COMMANDS: &[Command] = &[Command::new::<RunBroker>("run", &[])];
@@ -28,6 +31,10 @@ pub struct RunBroker {
     /// write the process number to this file
     #[argh(option, arg_name = "file")]
     pid: Option<PathBuf>,
+
+    /// write the addresses it listens on to this file, as nats-server does, until it ends
+    #[argh(option, arg_name = "file")]
+    ports_file: Option<PathBuf>,
 }
 
 /// How long connections get to take what waits for them when the broker ends.
@@ -65,7 +72,10 @@ impl RunBroker {
         let mut leave = Signals::new([Signal::Usr2])
             .map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
         let broker = Broker::start(settings).map_err(|error| cannot_start(&error))?;
-        log::info!("broker: listening for clients on {}", broker.local_addr());
+        let listening = Listening { clients: broker.local_addr() };
+        listening.announce(config.log_format == "nats");
+        let ports_file = self.ports_file.as_deref();
+        let _ports_file = ports_file.map(|path| PortsFile::write(path, &listening)).transpose()?;
         if let Some(path) = &self.pid {
             daemon::write_pid(path)?;
         }

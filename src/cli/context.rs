@@ -40,7 +40,7 @@ impl Context {
     /// Starts logging and listens for signals.
     pub(super) fn new(globals: Globals) -> Result<Self, Failure> {
         let level = if globals.debug { LevelFilter::Debug } else { LevelFilter::Warn };
-        start_log(Target::Stderr, level)?;
+        start_log(Target::Stderr, level, None)?;
         let context = Self {
             executor: Arc::new(smol::Executor::new()),
             globals,
@@ -103,13 +103,17 @@ impl Context {
     }
 }
 
-/// Sends the log to `target`, in the shape that fits it.
-pub(super) fn start_log(target: Target, level: LevelFilter) -> Result<(), Failure> {
-    let format = match &target {
+/// Sends the log to `target`, in the given shape or else in the one that fits it.
+pub(super) fn start_log(
+    target: Target,
+    level: LevelFilter,
+    format: Option<Format>,
+) -> Result<(), Failure> {
+    let format = format.unwrap_or(match &target {
         Target::File(_) => Format::Json,
         Target::Stderr if std::io::stderr().is_terminal() => Format::Brief,
         _ => Format::Text,
-    };
+    });
     logging::init(LogSettings { target, level, format })
         .map_err(|error| Failure::new(error.to_string()))
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::context::{self, Context};
 use crate::cli::exit::Failure;
 use crate::config::{Config, Environment, Severity, Source, Warning};
-use crate::logging::{self, Target};
+use crate::logging::{self, Format, Target};
 use crate::sys;
 
 impl Context {
@@ -35,9 +35,9 @@ impl Context {
             Failure::new(format!("{command} needs a configuration file"))
                 .hint(format!("{command} --config FILE"))
         })?;
-        self.start_daemon_log("stdout", "info")?;
+        self.start_daemon_log("stdout", "info", "auto")?;
         let (config, warnings) = self.read(&make(path))?;
-        self.start_daemon_log(&config.log_file, &config.log_level)?;
+        self.start_daemon_log(&config.log_file, &config.log_level, &config.log_format)?;
         warn(&warnings);
         check_supported(&config)?;
         Ok(config)
@@ -64,7 +64,7 @@ impl Context {
             log::LevelFilter::Warn
         };
         let is_file = matches!(target, Target::File(_));
-        match context::start_log(target, level) {
+        match context::start_log(target, level, None) {
             // A command of a user must not fail because only root may write the log it shares.
             Err(failure) if is_file => {
                 log::warn!("{failure}");
@@ -75,16 +75,26 @@ impl Context {
     }
 
     /// Daemons log where their file says; with `--debug` everything.
-    fn start_daemon_log(&self, file: &str, level: &str) -> Result<(), Failure> {
+    fn start_daemon_log(&self, file: &str, level: &str, format_word: &str) -> Result<(), Failure> {
         let level =
             if self.globals.debug { log::LevelFilter::Debug } else { logging::level(level) };
-        context::start_log(target(file), level)
+        context::start_log(target(file), level, format(format_word))
     }
 }
 
 fn warn(warnings: &[Warning]) {
     for warning in warnings {
         log::warn!("config: {warning}");
+    }
+}
+
+/// The shape that a `log_format` value asks for; none when it fits where the log goes.
+fn format(word: &str) -> Option<Format> {
+    match word {
+        "text" => Some(Format::Text),
+        "json" => Some(Format::Json),
+        "nats" => Some(Format::Nats),
+        _ => None,
     }
 }
 

@@ -110,6 +110,8 @@ pub struct Config {
     pub rpc_auth_provider: String,
     /// `stdout`, `stderr`, `discard` or a file.
     pub log_file: String,
+    /// `auto`, `text`, `json` or `nats`.
+    pub log_format: String,
     /// The most detailed level that is logged.
     pub log_level: String,
     /// Colour on a terminal.
@@ -186,6 +188,7 @@ impl Config {
             rpc_authorization: store.flag("rpcauthorization"),
             rpc_auth_provider: store.text("rpcauthprovider").to_ascii_lowercase(),
             log_file: store.text("logfile"),
+            log_format: store.text("plugin.choria.log_format"),
             log_level: store.text("loglevel"),
             color: store.flag("color"),
             soft_shutdown_timeout: store.seconds("soft_shutdown_timeout"),

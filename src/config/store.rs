@@ -215,6 +215,10 @@ impl Store {
         }
     }
 
+    pub(super) fn size(&self, name: &str) -> usize {
+        usize::try_from(self.count(name)).unwrap_or(usize::MAX)
+    }
+
     pub(super) fn port(&self, name: &str) -> u16 {
         u16::try_from(self.count(name)).unwrap_or(0)
     }

@@ -96,6 +96,24 @@ pub struct Network {
     pub connect_timeout: Duration,
     /// Time a slow connection gets.
     pub write_deadline: Duration,
+    /// Bytes of the largest message.
+    pub max_payload: usize,
+    /// Bytes of the arguments of one protocol line.
+    pub max_control_line: usize,
+    /// Bytes that wait for one connection before it is closed.
+    pub max_pending: usize,
+    /// Connections that are admitted.
+    pub max_connections: usize,
+    /// Subscriptions of one connection.
+    pub max_subscriptions: usize,
+    /// Time between PINGs to a quiet connection.
+    pub ping_interval: Duration,
+    /// PINGs without answer after which a connection is stale.
+    pub ping_max: u8,
+    /// Time from the announcement of a lame duck to the first connection it closes.
+    pub lame_duck_grace: Duration,
+    /// Time from that announcement to the last connection it closes.
+    pub lame_duck_duration: Duration,
     /// Time the broker gets to end.
     pub soft_shutdown_timeout: Duration,
     /// The name of the cluster, told to clients even when there is one broker only.
@@ -116,6 +134,15 @@ impl Network {
             auth_timeout: store.duration(&name("auth_timeout")),
             connect_timeout: store.duration(&name("connect_timeout")),
             write_deadline: store.duration(&name("write_deadline")),
+            max_payload: store.size(&name("max_payload")),
+            max_control_line: store.size(&name("max_control_line")),
+            max_pending: store.size(&name("max_pending")),
+            max_connections: store.size(&name("max_connections")),
+            max_subscriptions: store.size(&name("max_subscriptions")),
+            ping_interval: store.duration(&name("ping_interval")),
+            ping_max: u8::try_from(store.count(&name("ping_max"))).unwrap_or(u8::MAX),
+            lame_duck_grace: store.duration(&name("lame_duck_grace")),
+            lame_duck_duration: store.duration(&name("lame_duck_duration")),
             soft_shutdown_timeout: store.seconds(&name("soft_shutdown_timeout")),
             gateway_name: store.text(&name("gateway_name")),
         }

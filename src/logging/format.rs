@@ -16,6 +16,8 @@ pub enum Format {
     Json,
     /// `WARN  broker: …`, for a person at a terminal.
     Brief,
+    /// `[pid] 2026/11/22 17:03:05.123456 [INF] …`, for tools that read the log of nats-server.
+    Nats,
 }
 
 impl Format {
@@ -33,6 +35,13 @@ impl Format {
             Self::Json => json(level, message, now),
             Self::Brief => {
                 let mut line = format!("{:<7} ", word(level).to_uppercase());
+                escape(&mut line, message, false);
+                line.push('\n');
+                line
+            }
+            Self::Nats => {
+                let pid = std::process::id();
+                let mut line = format!("[{pid}] {} [{}] ", time::nats(now), nats_word(level));
                 escape(&mut line, message, false);
                 line.push('\n');
                 line
@@ -86,6 +95,16 @@ fn word(level: Level) -> &'static str {
     }
 }
 
+fn nats_word(level: Level) -> &'static str {
+    match level {
+        Level::Error => "ERR",
+        Level::Warn => "WRN",
+        Level::Info => "INF",
+        Level::Debug => "DBG",
+        Level::Trace => "TRC",
+    }
+}
+
 fn escape(line: &mut String, message: &str, quoted: bool) {
     for c in message.chars() {
         match c {
@@ -109,6 +128,13 @@ mod tests {
     use super::*;
 
     const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+
+    #[test]
+    fn lines_of_nats_server() {
+        let line = Format::Nats.line(Level::Warn, "two\nlines", NOW);
+        let pid = std::process::id();
+        assert_eq!(line, format!("[{pid}] 1970/01/01 00:00:00.000000 [WRN] two\\nlines\n"));
+    }
 
     #[test]
     fn lines_look_as_promised() {

@@ -1,6 +1,7 @@
 //! The settings of the broker.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::time::Duration;
 
 use super::{Insecure, Problem, provider, security, warn_of_doubts};
 use crate::broker::Settings;
@@ -25,7 +26,7 @@ pub fn broker(
         tls_timeout: config.network.tls_timeout,
         auth_timeout: config.network.auth_timeout,
         write_deadline: config.network.write_deadline,
-        ..Settings::default()
+        ..limits(config)?
     };
     if insecure.no_tls {
         log::warn!(
@@ -40,6 +41,41 @@ pub fn broker(
             .map_err(|error| Problem::new(format!("TLS is not set up: {error}")))?;
         settings.tls = Some(tls);
     }
+    Ok(settings)
+}
+
+/// The shortest time between PINGs that leaves a peer the time to answer.
+const PING_INTERVAL_MIN: Duration = Duration::from_millis(10);
+
+/// The limits that the configuration sets, in otherwise default settings.
+fn limits(config: &Config) -> Result<Settings, Problem> {
+    let network = &config.network;
+    let refuse = |key: &str, reason: &str| {
+        let key = format!("plugin.choria.network.{key}");
+        Problem::new(format!("{}: {key} {reason}", config.origin(&key)))
+    };
+    if network.ping_interval < PING_INTERVAL_MIN {
+        return Err(refuse("ping_interval", "has to be 10ms or more"));
+    }
+    if network.lame_duck_grace > network.lame_duck_duration {
+        return Err(refuse("lame_duck_grace", "cannot be longer than lame_duck_duration"));
+    }
+    if network.max_pending < network.max_payload {
+        return Err(refuse("max_pending", "has to be room for one message of max_payload"));
+    }
+    let mut settings = Settings {
+        connections_max: network.max_connections,
+        subscriptions_max: network.max_subscriptions,
+        pending_bytes_max: network.max_pending,
+        ping_interval: network.ping_interval,
+        pings_max: network.ping_max,
+        lame_duck_grace: network.lame_duck_grace,
+        lame_duck_duration: network.lame_duck_duration,
+        ..Settings::default()
+    };
+    settings.pause_bytes = settings.pause_bytes.min(network.max_pending);
+    settings.limits.payload_bytes_max = network.max_payload;
+    settings.limits.control_line_bytes_max = network.max_control_line;
     Ok(settings)
 }
 
@@ -127,6 +163,41 @@ mod tests {
             let got = listen(&load("listen", &text), insecure).ok();
             let expected = expected.map(|address| address.parse().unwrap());
             assert_eq!(got, expected, "{insecure:?} {text}");
+        }
+    }
+
+    #[test]
+    fn limits_are_those_of_the_file() {
+        let defaults = limits(&load("defaults", "")).unwrap();
+        let expected = Settings::default();
+        assert_eq!(defaults.limits, expected.limits);
+        assert_eq!(
+            (defaults.connections_max, defaults.subscriptions_max, defaults.pending_bytes_max),
+            (expected.connections_max, expected.subscriptions_max, expected.pending_bytes_max),
+        );
+        assert_eq!(
+            (defaults.ping_interval, defaults.pings_max, defaults.pause_bytes),
+            (expected.ping_interval, expected.pings_max, expected.pause_bytes),
+        );
+        assert_eq!(
+            (defaults.lame_duck_grace, defaults.lame_duck_duration),
+            (expected.lame_duck_grace, expected.lame_duck_duration),
+        );
+        let set = |lines: &[&str]| {
+            let lines = lines.iter().map(|line| format!("plugin.choria.network.{line}\n"));
+            limits(&load("limits", &lines.collect::<String>()))
+        };
+        let small = set(&["max_payload = 1024", "max_pending = 65536", "ping_interval = 100ms"]);
+        let small = small.unwrap();
+        assert_eq!((small.limits.payload_bytes_max, small.pause_bytes), (1024, 65536));
+        assert_eq!(small.ping_interval, Duration::from_millis(100));
+        for (lines, expected) in [
+            (&["ping_interval = 1ms"][..], "ping_interval has to be 10ms or more"),
+            (&["lame_duck_grace = 3m"], "lame_duck_grace cannot be longer"),
+            (&["max_pending = 65536"], "max_pending has to be room"),
+        ] {
+            let text = set(lines).unwrap_err().to_string();
+            assert!(text.contains(expected), "{text}");
         }
     }
 

@@ -39,6 +39,11 @@ pub fn rfc3339_micros(time: SystemTime) -> String {
     format!("{:.6}", timestamp(time))
 }
 
+/// `2026/11/22 17:03:05.123456` in UTC, as nats-server writes it.
+pub fn nats(time: SystemTime) -> String {
+    timestamp(time).strftime("%Y/%m/%d %H:%M:%S%.6f").to_string()
+}
+
 /// Reads an RFC 3339 time; nothing when it is none.
 pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
     text.parse::<Timestamp>().ok().map(SystemTime::from)

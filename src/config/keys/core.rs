@@ -19,6 +19,12 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key("logfile", Path, "stdout", "Where the log goes: stdout, stderr, discard or a file"),
     key(
+        "plugin.choria.log_format",
+        Choice(&["auto", "text", "json", "nats"]),
+        "auto",
+        "How log lines of daemons look; auto is json in a file, nats is the shape of nats-server",
+    ),
+    key(
         "loglevel",
         Choice(&["debug", "info", "warn", "error", "fatal"]),
         "info",

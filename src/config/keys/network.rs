@@ -6,7 +6,11 @@ use super::{DURATION, Key, Kind, PORT, REPLICAS, SECONDS, key};
 use Kind::{Boolean, CommaList, Path, Text};
 
 const MINUTE: Kind = Kind::Duration(Some(Duration::from_secs(60)));
+/// Intervals of minutes in practice; an hour is more than anybody needs.
+const HOUR: Kind = Kind::Duration(Some(Duration::from_secs(3600)));
 const TWO_MINUTES: Kind = Kind::Duration(Some(Duration::from_secs(120)));
+
+const MIB: i64 = 1024 * 1024;
 
 pub(super) const KEYS: &[Key] = &[
     key(
@@ -65,6 +69,60 @@ pub(super) const KEYS: &[Key] = &[
         DURATION,
         "10s",
         "Time a slow connection gets before it is closed",
+    ),
+    key(
+        "plugin.choria.network.max_payload",
+        Kind::Integer(1, 64 * MIB),
+        "1048576",
+        "Bytes of the largest message, headers and payload together",
+    ),
+    key(
+        "plugin.choria.network.max_control_line",
+        Kind::Integer(64, MIB),
+        "4096",
+        "Bytes of the arguments of one protocol line; CONNECT always gets 32768",
+    ),
+    key(
+        "plugin.choria.network.max_pending",
+        Kind::Integer(64 * 1024, 16 * 1024 * MIB),
+        "67108864",
+        "Bytes that wait for one connection before it is closed as a slow consumer",
+    ),
+    key(
+        "plugin.choria.network.max_connections",
+        Kind::Integer(1, 10_000_000),
+        "50000",
+        "Connections that are admitted",
+    ),
+    key(
+        "plugin.choria.network.max_subscriptions",
+        Kind::Integer(1, 100_000_000),
+        "1000000",
+        "Subscriptions of one connection",
+    ),
+    key(
+        "plugin.choria.network.ping_interval",
+        HOUR,
+        "2m",
+        "Time between PINGs to a quiet connection, from 10ms",
+    ),
+    key(
+        "plugin.choria.network.ping_max",
+        Kind::Integer(1, 100),
+        "2",
+        "PINGs without answer after which a connection is closed as stale",
+    ),
+    key(
+        "plugin.choria.network.lame_duck_grace",
+        HOUR,
+        "10s",
+        "Time between the announcement of a lame duck and the first connection it closes",
+    ),
+    key(
+        "plugin.choria.network.lame_duck_duration",
+        HOUR,
+        "2m",
+        "Time from that announcement to the last connection it closes",
     ),
     key(
         "plugin.choria.network.soft_shutdown_timeout",

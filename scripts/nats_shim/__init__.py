@@ -1,0 +1,1 @@
+"""nats-server's configuration turned into that of `choria broker`."""

@@ -24,6 +24,7 @@
 //! Order is kept from each publishing connection to each receiving one: a publisher is read by one loop, which stages
 //! in order, and a link is written by one writer at a time.
 
+pub mod access;
 mod account;
 mod connection;
 mod end;

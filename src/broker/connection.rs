@@ -95,12 +95,14 @@ impl Connection {
 
     /// Reads once and handles what came; returns how many bytes that were.
     pub fn read(&mut self, buffers: &mut Buffers, cx: &mut Context) -> Result<usize, End> {
-        let count = match (&*self.socket).read(&mut buffers.read) {
+        let kept = self.transport.put_partial(&mut buffers.read);
+        let room = buffers.read.get_mut(kept..).unwrap_or_default();
+        let count = match (&*self.socket).read(room) {
             Ok(0) => return Err(End::silent(Reason::ClientClosed)),
             Ok(count) => count,
             Err(error) => return not_now(&error).map(|()| 0),
         };
-        let input = buffers.read.get(..count).unwrap_or_default();
+        let input = buffers.read.get_mut(..kept + count).unwrap_or_default();
         if self.transport.is_plain() {
             self.protocol.feed(&mut self.endpoint, input, cx)?;
             return Ok(count);

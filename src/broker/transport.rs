@@ -49,10 +49,19 @@ impl Transport {
         }
     }
 
+    /// Puts what came before and is not complete at the start of a buffer into which more is going to be read; returns
+    /// how many bytes that are.
+    pub fn put_partial(&self, buffer: &mut [u8]) -> usize {
+        match self {
+            Transport::Plain => 0,
+            Transport::Tls(tls) => tls.put_partial(buffer),
+        }
+    }
+
     /// Turns what was read into bytes of the protocol, appended to `plain`. Not for plain connections.
     pub fn receive(
         &mut self,
-        input: &[u8],
+        input: &mut [u8],
         plain: &mut Vec<u8>,
         link: &Link,
         now_ms: u64,

@@ -49,6 +49,7 @@ mod subs;
 mod timers;
 mod tls;
 mod transport;
+pub mod websocket;
 mod word;
 
 #[cfg(test)]

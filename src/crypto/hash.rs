@@ -1,4 +1,4 @@
-//! Digests the wire format names: SHA-256 for replies, MD5 for the caller part of reply subjects.
+//! Digests that wire formats name: SHA-256 for replies, MD5 for the caller part of reply subjects, SHA-1 for WebSockets.
 
 use data_encoding::{BASE64, HEXLOWER};
 use ring::digest;
@@ -7,6 +7,16 @@ use ring::digest;
 pub fn sha256(data: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(digest::digest(&digest::SHA256, data).as_ref());
+    out
+}
+
+/// SHA-1 of `data`.
+///
+/// The answer to the opening of a WebSocket is made with it (RFC 6455 section 1.3) and proves nothing but that the
+/// request was read; it must not be used for anything else.
+pub fn sha1(data: &[u8]) -> [u8; 20] {
+    let mut out = [0; 20];
+    out.copy_from_slice(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, data).as_ref());
     out
 }
 

@@ -1,0 +1,9 @@
+//! WebSocket connections, RFC 6455: the same client protocol in the frames of another one.
+//!
+//! [`upgrade`] is the HTTP request that begins one, [`frame`] what follows, [`encode`] what is sent, `deflate` the compression that both sides may
+//! agree on. Nothing here does I/O or keeps a buffer between messages.
+
+mod deflate;
+pub mod encode;
+pub mod frame;
+pub mod upgrade;

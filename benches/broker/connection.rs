@@ -1,22 +1,18 @@
-//! Opening connections: a chosen source address, and the first lines of the NATS protocol.
+//! The first lines of the NATS protocol, on a connection that blocks.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use choria::nats::codec::{Limits, ServerDecoder, ServerOp};
-use rustix::net::{AddressFamily, SocketType};
+use rustls::ClientConfig;
 
 use crate::failure::{Doing, Failure};
+use crate::frame::{Frame, Inbox};
+use crate::wire::Wire;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections of one source address: the range of ephemeral ports is shared by everything on the host.
 const CONNECTIONS_PER_ADDRESS: usize = 500;
-
-/// What every connection says first.
-pub const CONNECT: &[u8] =
-    b"CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true,\
-    \"protocol\":1,\"echo\":true,\"lang\":\"rust\",\"version\":\"1\",\"name\":\"bench\"}\r\n";
 
 /// The loopback address that connection `index` comes from.
 pub fn source_address(index: usize) -> Ipv4Addr {
@@ -26,49 +22,58 @@ pub fn source_address(index: usize) -> Ipv4Addr {
     Ipv4Addr::new(127, 0, high, low)
 }
 
-/// Opens a blocking connection.
-pub fn open(address: SocketAddr, source: Option<Ipv4Addr>) -> Result<TcpStream, Failure> {
-    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)
-        .doing("open a socket")?;
-    if let Some(source) = source {
-        rustix::net::bind(&socket, &SocketAddr::from((source, 0)))
-            .doing("choose a source address")?;
-    }
-    rustix::net::connect(&socket, &address).doing("connect")?;
-    let stream = TcpStream::from(socket);
-    stream.set_nodelay(true).doing("set a socket option")?;
-    Ok(stream)
+/// Where to connect and how.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Address of the broker.
+    pub address: SocketAddr,
+    /// What every connection says first, with the end of the line.
+    pub connect: String,
+    /// Settings of TLS, when the broker wants it.
+    pub tls: Option<Arc<ClientConfig>>,
 }
 
-/// Sends CONNECT, `more` and a PING, and waits for the PONG: then the broker has acted on all of it.
-pub fn handshake(stream: &TcpStream, more: &[u8]) -> Result<(), Failure> {
-    stream.set_read_timeout(Some(HANDSHAKE_TIMEOUT)).doing("set a socket option")?;
-    let mut writer = stream;
-    writer.write_all(&[CONNECT, more, b"PING\r\n"].concat()).doing("send CONNECT")?;
-    let (mut decoder, limits, mut buffer) = (ServerDecoder::new(), Limits::default(), [0; 4096]);
-    loop {
-        let mut reader = stream;
-        let count = reader.read(&mut buffer).doing("read the answer to CONNECT")?;
+/// What a connection says first; `login` is further fields of the JSON, each followed by a comma.
+pub fn connect_line(login: &str) -> String {
+    format!(
+        "CONNECT {{{login}\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true,\
+         \"protocol\":1,\"echo\":true,\"lang\":\"rust\",\"version\":\"1\",\"name\":\"bench\"}}\r\n"
+    )
+}
+
+/// Opens a blocking connection, sends CONNECT, `more` and a PING, and waits for the PONG: then the broker has acted on
+/// all of it.
+pub fn open(target: &Target, more: &[u8]) -> Result<Wire, Failure> {
+    let mut wire = Wire::open(target.address, None)?;
+    wire.socket().set_read_timeout(Some(HANDSHAKE_TIMEOUT)).doing("set a socket option")?;
+    wait_info(&mut wire)?;
+    if let Some(config) = &target.tls {
+        wire.start_tls(config).doing("begin TLS")?;
+    }
+    wire.write_all(&[target.connect.as_bytes(), more, b"PING\r\n"].concat())
+        .doing("send CONNECT")?;
+    wait(&mut wire, |inbox| inbox.pongs() > 0)?;
+    Ok(wire)
+}
+
+/// Reads the line that a broker begins with.
+pub fn wait_info(wire: &mut Wire) -> Result<(), Failure> {
+    wait(wire, |inbox| inbox.infos() > 0)
+}
+
+fn wait(wire: &mut Wire, is_done: impl Fn(&Inbox) -> bool) -> Result<(), Failure> {
+    let (mut inbox, mut buffer) = (Inbox::default(), [0; 4096]);
+    while !is_done(&inbox) {
+        let count = wire.read(&mut buffer).doing("read what a broker begins with")?;
         if count == 0 {
             return Err(Failure::Broker("it closed a new connection".into()));
         }
-        let mut rest = &buffer[..count];
-        while let Some(op) = decoder.next(&mut rest, &limits).map_err(protocol_fault)? {
-            match op {
-                ServerOp::Pong => return Ok(()),
-                ServerOp::Err(text) => return Err(refused(text)),
-                ServerOp::Info(_) | ServerOp::Message(_) | ServerOp::Ping | ServerOp::Ok => {}
-            }
-        }
+        inbox.take(Frame::none(), &buffer[..count], wire)?;
     }
+    Ok(())
 }
 
 /// A `-ERR` as a failure.
 pub fn refused(text: &[u8]) -> Failure {
-    Failure::Broker(format!("it sent -ERR '{}'", String::from_utf8_lossy(text)))
-}
-
-/// Bytes that are no operation as a failure.
-pub fn protocol_fault(fault: choria::nats::codec::Fault) -> Failure {
-    Failure::Broker(format!("it sent what is no operation: {fault}"))
+    Failure::Broker(format!("it sent -ERR {}", String::from_utf8_lossy(text)))
 }

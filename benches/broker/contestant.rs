@@ -10,10 +10,14 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::connection;
+use crate::connection::{self, Target};
 use crate::failure::{Doing, Failure};
+use crate::pki::Certificates;
+use crate::wire::Wire;
 
 const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a broker that starts is asked whether it is there.
+const START_STEP: Duration = Duration::from_micros(250);
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Linux reports CPU time to programs in this unit whatever the kernel's own tick is (USER_HZ).
 const TICKS_PER_SECOND: u64 = 100;
@@ -62,25 +66,91 @@ impl Contestant {
 
     /// Starts the broker on a free port of the loopback interface and waits until it answers.
     /// Its output and its configuration go to `directory`.
-    pub fn start(&self, directory: &Path) -> Result<Running, Failure> {
+    pub fn start(&self, setup: &Setup, directory: &Path) -> Result<Running, Failure> {
         let port = free_port()?;
         let log = directory.join(format!("broker-{port}.log"));
         let output = File::create(&log).doing("create a log file")?;
         let errors = output.try_clone().doing("create a log file")?;
+        let config = directory.join(format!("broker-{port}.conf"));
         let mut command = Command::new(&self.program);
-        match self.kind {
-            Kind::NatsServer => command.args(["-a", "127.0.0.1", "-p", &port.to_string()]),
-            Kind::Choria => command
-                .args(["broker", "--disable-tls", "--config"])
-                .arg(write_config(directory, port)?),
+        let text = match self.kind {
+            Kind::NatsServer => {
+                command.arg("-c").arg(&config);
+                setup.nats_config(port)
+            }
+            Kind::Choria => {
+                command.args(["broker", "--config"]).arg(&config);
+                if setup.certificates().is_none() {
+                    command.arg("--disable-tls");
+                }
+                setup.choria_config(port)
+            }
         };
+        fs::write(&config, text).doing("write a configuration file")?;
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        let start = Instant::now();
         let child = command.spawn().doing("start a broker")?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut running = Running { child, address, log };
+        let target = Target {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            connect: connection::connect_line(setup.login()),
+            tls: setup.certificates().map(|certificates| certificates.client.clone()),
+        };
+        let mut running = Running { child, target, log, ready_after: Duration::ZERO };
         lock_running().push(running.child.id());
-        running.wait_ready()?;
+        running.wait_ready(start)?;
         Ok(running)
+    }
+}
+
+/// How a broker is configured.
+#[derive(Debug, Clone)]
+pub enum Setup {
+    /// As it is without any configuration; no TLS.
+    Plain,
+    /// Mutual TLS.
+    Tls(Certificates),
+}
+
+impl Setup {
+    fn certificates(&self) -> Option<&Certificates> {
+        match self {
+            Setup::Tls(certificates) => Some(certificates),
+            Setup::Plain => None,
+        }
+    }
+
+    /// Fields of CONNECT that tell who connects.
+    fn login(&self) -> &'static str {
+        ""
+    }
+
+    fn nats_config(&self, port: u16) -> String {
+        let listen = format!("listen: \"127.0.0.1:{port}\"\n");
+        match self {
+            Setup::Plain => listen,
+            Setup::Tls(files) => format!(
+                "{listen}tls {{\n cert_file: {:?}\n key_file: {:?}\n ca_file: {:?}\n verify: true\n}}\n",
+                files.certificate, files.key, files.ca
+            ),
+        }
+    }
+
+    fn choria_config(&self, port: u16) -> String {
+        let general = format!(
+            "identity = localhost\nloglevel = warn\nplugin.choria.use_srv = false\n\
+             plugin.choria.broker_network = true\nplugin.choria.network.listen_address = 127.0.0.1\n\
+             plugin.choria.network.client_port = {port}\n"
+        );
+        match self {
+            Setup::Plain => general,
+            Setup::Tls(files) => format!(
+                "{general}plugin.security.provider = file\nplugin.security.file.certificate = {}\n\
+                 plugin.security.file.key = {}\nplugin.security.file.ca = {}\n",
+                files.certificate.display(),
+                files.key.display(),
+                files.ca.display()
+            ),
+        }
     }
 }
 
@@ -88,17 +158,6 @@ fn free_port() -> Result<u16, Failure> {
     let listener =
         choria::sys::listen((Ipv4Addr::LOCALHOST, 0).into(), 1).doing("find a free port")?;
     Ok(listener.local_addr().doing("find a free port")?.port())
-}
-
-fn write_config(directory: &Path, port: u16) -> Result<PathBuf, Failure> {
-    let path = directory.join(format!("broker-{port}.conf"));
-    let text = format!(
-        "identity = bench.example\nloglevel = warn\nplugin.choria.use_srv = false\n\
-         plugin.choria.broker_network = true\nplugin.choria.network.listen_address = 127.0.0.1\n\
-         plugin.choria.network.client_port = {port}\n"
-    );
-    fs::write(&path, text).doing("write a configuration file")?;
-    Ok(path)
 }
 
 /// What a broker used since it started.
@@ -114,26 +173,29 @@ pub struct Usage {
 #[derive(Debug)]
 pub struct Running {
     child: Child,
-    /// Where it listens.
-    pub address: SocketAddr,
+    /// How to connect to it.
+    pub target: Target,
+    /// From its start to its first INFO.
+    pub ready_after: Duration,
     log: PathBuf,
 }
 
 impl Running {
-    fn wait_ready(&mut self) -> Result<(), Failure> {
-        let deadline = Instant::now() + START_TIMEOUT;
+    fn wait_ready(&mut self, start: Instant) -> Result<(), Failure> {
         loop {
             if let Some(status) = self.child.try_wait().doing("watch a broker")? {
                 return Err(self.ended(status));
             }
-            match connection::open(self.address, None)
-                .and_then(|stream| connection::handshake(&stream, b""))
+            match Wire::open(self.target.address, None)
+                .and_then(|mut wire| connection::wait_info(&mut wire))
             {
-                Ok(()) => return Ok(()),
-                Err(error) if Instant::now() > deadline => return Err(error),
-                Err(_) => thread::sleep(Duration::from_millis(20)),
+                Ok(()) => break,
+                Err(error) if start.elapsed() > START_TIMEOUT => return Err(error),
+                Err(_) => thread::sleep(START_STEP),
             }
         }
+        self.ready_after = start.elapsed();
+        Ok(())
     }
 
     fn ended(&self, status: ExitStatus) -> Failure {

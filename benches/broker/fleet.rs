@@ -1,185 +1,107 @@
-//! Scenarios with many connections that are mostly idle, as the servers of a fleet are: what they cost in memory, how
-//! long a broadcast takes to reach the last of them, and what a request with an answer from each costs.
+//! Many connections that are mostly idle, as the servers of a fleet are, shared by a few threads.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use choria::nats::codec::{Limits, ServerDecoder, ServerOp};
-use choria::sys::{Epoll, Events, Interest};
+use crate::connection::Target;
+use crate::failure::Failure;
+use crate::frame::Frame;
+use crate::opening::Policy;
+use crate::shard::Shard;
 
-use crate::connection::{self, protocol_fault, refused};
-use crate::contestant::Running;
-use crate::failure::{Doing, Failure};
+/// Threads that serve a fleet.
+const THREADS: usize = 2;
 
-/// Subscriptions of one connection.
-pub const SUBSCRIPTIONS: usize = 8;
-/// Subject that every connection subscribes to.
-pub const BROADCAST: &str = "mcollective.broadcast.agent.rpcutil";
-const OTHER_AGENTS: [&str; SUBSCRIPTIONS - 2] =
-    ["discovery", "choria_util", "scout", "package", "service", "puppet"];
-/// Connections that are opened before their handshakes must be complete.
-const OPENING_MAX: usize = 250;
-const STALL_TIMEOUT: Duration = Duration::from_secs(20);
-const READ_BYTES_MAX: usize = 256 * 1024;
-const EVENTS_MAX: usize = 1024;
-
-/// Many connections and the loop that serves them.
+/// Many connections and the threads' shares of them.
+#[derive(Debug)]
 pub struct Fleet {
-    nodes: Vec<Node>,
-    epoll: Epoll,
-    events: Events,
-    buffer: Vec<u8>,
+    shards: Vec<Shard>,
+    target: Target,
 }
 
-struct Node {
-    stream: TcpStream,
-    decoder: ServerDecoder,
+/// How an opening went.
+#[derive(Debug, Clone, Copy)]
+pub struct Opened {
+    /// From its begin to the last admission.
+    pub took: Duration,
+    /// Attempts that failed.
+    pub failed: u64,
 }
 
 impl Fleet {
-    /// Opens connections and their subscriptions and waits until the broker has acted on all of them.
-    pub fn connect(count: usize, broker: &Running) -> Result<Fleet, Failure> {
-        let epoll = Epoll::new().doing("create an epoll")?;
-        let events = Events::with_capacity(EVENTS_MAX);
-        let mut fleet = Fleet {
-            nodes: Vec::with_capacity(count),
-            epoll,
-            events,
-            buffer: vec![0; READ_BYTES_MAX],
-        };
-        while fleet.nodes.len() < count {
-            let batch = OPENING_MAX.min(count - fleet.nodes.len());
-            for _ in 0..batch {
-                fleet.open(broker)?;
-            }
-            let mut answered = 0;
-            fleet.run_until(|_, _, op| {
-                answered += usize::from(matches!(op, ServerOp::Pong));
-                Ok(answered == batch)
-            })?;
-        }
+    /// Opens connections and their subscriptions and waits until the broker has acted on all of them. `first` is the
+    /// number of the first, which its address and its own subject come from.
+    pub fn connect(first: usize, count: usize, target: &Target) -> Result<Fleet, Failure> {
+        let share = count.div_ceil(THREADS);
+        let shards = (0..count)
+            .step_by(share.max(1))
+            .map(|start| Shard::new(first + start, share.min(count - start)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut fleet = Fleet { shards, target: target.clone() };
+        fleet.open(if target.tls.is_some() { Policy::GENTLE_TLS } else { Policy::GENTLE })?;
         Ok(fleet)
     }
 
-    fn open(&mut self, broker: &Running) -> Result<(), Failure> {
-        let index = self.nodes.len();
-        let mut stream = connection::open(broker.address, Some(connection::source_address(index)))?;
-        let mut hello = connection::CONNECT.to_vec();
-        for (sid, subject) in subscriptions(index).iter().enumerate() {
-            hello.extend_from_slice(format!("SUB {subject} {}\r\n", sid + 1).as_bytes());
-        }
-        hello.extend_from_slice(b"PING\r\n");
-        stream.write_all(&hello).doing("send CONNECT")?;
-        self.add(stream)
+    /// Opens all connections, of which none is open.
+    pub fn open(&mut self, policy: Policy) -> Result<Opened, Failure> {
+        let target = &self.target;
+        let start = Instant::now();
+        let failed = each(&mut self.shards, |shard| shard.connect(target, policy))?;
+        Ok(Opened { took: start.elapsed(), failed: failed.iter().sum() })
     }
 
-    /// Adds a connection whose handshake is done or under way; its index is the number of those before it.
-    pub fn add(&mut self, stream: TcpStream) -> Result<(), Failure> {
-        stream.set_nonblocking(true).doing("set a socket option")?;
-        self.epoll.add(&stream, self.nodes.len() as u64, Interest::READ).doing("watch a socket")?;
-        self.nodes.push(Node { stream, decoder: ServerDecoder::new() });
-        Ok(())
-    }
-
-    /// Number of connections.
-    pub fn len(&self) -> usize {
-        self.nodes.len()
-    }
-
-    /// The socket of a connection.
-    pub fn stream(&self, index: usize) -> &TcpStream {
-        &self.nodes[index].stream
-    }
-
-    /// Serves the connections until `on` says that what it waits for is complete. Fails when nothing arrives any more.
-    pub fn run_until(
-        &mut self,
-        mut on: impl FnMut(usize, &TcpStream, &ServerOp<'_>) -> Result<bool, Failure>,
-    ) -> Result<(), Failure> {
-        let mut last = Instant::now();
-        while last.elapsed() < STALL_TIMEOUT {
-            let (mut done, mut served) = (false, false);
-            self.turn(Duration::from_millis(100), &mut |index, stream, op| {
-                served = true;
-                done |= on(index, stream, op)?;
-                Ok(())
-            })?;
-            if done {
-                return Ok(());
-            }
-            if served {
-                last = Instant::now();
-            }
-        }
-        Err(Failure::Broker(format!("nothing arrived for {} seconds", STALL_TIMEOUT.as_secs())))
+    /// Resets all connections.
+    pub fn disconnect(&mut self) {
+        self.shards.iter_mut().for_each(Shard::disconnect);
     }
 
     /// Serves the connections for a while in which no message may arrive.
     pub fn idle(&mut self, length: Duration) -> Result<(), Failure> {
-        let end = Instant::now() + length;
-        while let Some(left) = end.checked_duration_since(Instant::now()) {
-            self.turn(left, &mut |_, _, op| match op {
-                ServerOp::Message(_) => {
-                    Err(Failure::Broker("it delivered a message nobody sent".into()))
-                }
-                _ => Ok(()),
-            })?;
-        }
-        Ok(())
+        each(&mut self.shards, |shard| shard.idle(length)).map(drop)
     }
 
-    /// One wait and whatever it brings. PINGs are answered here.
-    fn turn(
+    /// Receives one message on every connection, which answers with `reply` if there is one, while `act` causes it. The
+    /// time of the last delivery, and what `act` gave.
+    pub fn receive<T>(
         &mut self,
-        timeout: Duration,
-        on: &mut dyn FnMut(usize, &TcpStream, &ServerOp<'_>) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        self.epoll.wait(&mut self.events, Some(timeout)).doing("wait for sockets")?;
-        for ready in (0..self.events.len()).filter_map(|place| self.events.at(place)) {
-            let index = ready.token as usize;
-            self.nodes[index].serve(&mut self.buffer, &mut |stream, op| on(index, stream, op))?;
-        }
-        Ok(())
-    }
-
-    /// Closes every connection and gives the broker a moment to notice.
-    pub fn close(self) {
-        drop(self);
-        thread::sleep(Duration::from_millis(100));
+        frame: &Frame,
+        reply: Option<&[u8]>,
+        act: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<(Instant, T), Failure> {
+        let ready = Barrier::new(self.shards.len() + 1);
+        thread::scope(|scope| {
+            let readers = self
+                .shards
+                .iter_mut()
+                .map(|shard| {
+                    scope.spawn(|| {
+                        ready.wait();
+                        shard.receive(frame, reply)
+                    })
+                })
+                .collect::<Vec<_>>();
+            ready.wait();
+            let outcome = act();
+            let times = readers.into_iter().map(joined).collect::<Result<Vec<_>, _>>()?;
+            let last = times.into_iter().max().unwrap_or_else(Instant::now);
+            Ok((last, outcome?))
+        })
     }
 }
 
-impl Node {
-    fn serve(
-        &mut self,
-        buffer: &mut [u8],
-        on: &mut dyn FnMut(&TcpStream, &ServerOp<'_>) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        let count = match self.stream.read(buffer) {
-            Ok(0) => return Err(Failure::Broker("it closed a connection".into())),
-            Ok(count) => count,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-            Err(error) => return Err(error).doing("receive"),
-        };
-        let mut rest = &buffer[..count];
-        while let Some(op) =
-            self.decoder.next(&mut rest, &Limits::default()).map_err(protocol_fault)?
-        {
-            match &op {
-                ServerOp::Ping => (&self.stream).write_all(b"PONG\r\n").doing("answer a PING")?,
-                ServerOp::Err(text) => return Err(refused(text)),
-                _ => on(&self.stream, &op)?,
-            }
-        }
-        Ok(())
-    }
+/// Does the same on every share, all at once.
+fn each<T: Send>(
+    shards: &mut [Shard],
+    act: impl Fn(&mut Shard) -> Result<T, Failure> + Sync,
+) -> Result<Vec<T>, Failure> {
+    thread::scope(|scope| {
+        let threads = shards.iter_mut().map(|shard| scope.spawn(|| act(shard))).collect::<Vec<_>>();
+        threads.into_iter().map(joined).collect()
+    })
 }
 
-/// What a server of a fleet listens to: agents, and its own name.
-fn subscriptions(index: usize) -> Vec<String> {
-    let others = OTHER_AGENTS.iter().map(|agent| format!("mcollective.broadcast.agent.{agent}"));
-    let own = format!("mcollective.node.node-{index:06}.example.net");
-    std::iter::once(BROADCAST.to_owned()).chain(others).chain([own]).collect()
+/// What a thread gave.
+pub fn joined<T>(thread: thread::ScopedJoinHandle<'_, Result<T, Failure>>) -> Result<T, Failure> {
+    thread.join().unwrap_or_else(|_| Err(Failure::Usage("a thread of the generator failed".into())))
 }

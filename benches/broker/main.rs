@@ -1,4 +1,5 @@
-//! Compares the broker with other NATS servers: throughput, idle memory, fan-out, and requests to a fleet.
+//! Compares the broker with other NATS servers: throughput, idle memory, fan-out, requests to a fleet, storms of
+//! connections.
 //!
 //! Every broker is a black box: a program that is started on a free loopback port, an address, and a process id whose
 //! CPU time and memory the kernel knows. What the scenarios mean is in `docs/benchmarks.md`. Start reading at
@@ -10,14 +11,24 @@ mod failure;
 mod fleet;
 mod frame;
 mod idle;
+mod latency;
+mod node;
+mod opening;
 mod peers;
+mod pki;
 mod report;
+mod request;
 mod scenario;
+mod shard;
+mod start;
+mod storm;
 mod throughput;
+mod wire;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -26,10 +37,11 @@ use async_signal::{Signal, Signals};
 use serde_json::{Value, json};
 use smol::stream::StreamExt;
 
-use contestant::Contestant;
+use contestant::{Contestant, Setup};
 use failure::{Doing, Failure};
+use pki::{Certificates, Keys};
 use report::Report;
-use scenario::{SCENARIOS, Scale, Scenario};
+use scenario::{Needs, SCENARIOS, Scale, Scenario};
 
 /// No further round is begun when it would end later than this.
 const TOTAL_MAX: Duration = Duration::from_secs(350);
@@ -42,6 +54,9 @@ struct Arguments {
     /// run only this scenario or group of scenarios (repeatable; see --list)
     #[argh(option)]
     only: Vec<String>,
+    /// run everything, which takes long
+    #[argh(switch)]
+    all: bool,
     /// a nats-server to compare with (repeatable; default: those of target/interop, else the one of the system)
     #[argh(option)]
     peer: Vec<PathBuf>,
@@ -102,7 +117,7 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
         }
         return Ok(true);
     }
-    let scenarios = select(&arguments.only)?;
+    let scenarios = select(arguments)?;
     let scale = Scale { is_quick: arguments.quick, connections: arguments.connections };
     check_open_files(&scenarios, &scale)?;
     let mut contestants = vec![Contestant::identify(&arguments.ours)?];
@@ -112,7 +127,10 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
     let directory = WorkDirectory::create()?;
     clean_up_on_signals(&directory)?;
     let context = context(arguments);
-    let report = play(&scenarios, &contestants, &scale, arguments.rounds, &directory.0);
+    let total_max =
+        if arguments.all || !arguments.only.is_empty() { Duration::MAX } else { TOTAL_MAX };
+    let rounds = Rounds { count: arguments.rounds, total_max, scale };
+    let report = play(&scenarios, &contestants, &rounds, &directory.0)?;
     if arguments.json {
         println!("{:#}", report.json(context));
     } else {
@@ -121,14 +139,15 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
     Ok(!report.has_failures())
 }
 
-fn select(words: &[String]) -> Result<Vec<Scenario>, Failure> {
+fn select(arguments: &Arguments) -> Result<Vec<Scenario>, Failure> {
+    let words = &arguments.only;
     if let Some(unknown) =
         words.iter().find(|word| !SCENARIOS.iter().any(|scenario| scenario.is_called(word)))
     {
         return Err(Failure::Usage(format!("no scenario is called {unknown:?}: see --list")));
     }
-    let is_chosen = |scenario: &&Scenario| match words {
-        [] => scenario.is_default,
+    let is_chosen = |scenario: &&Scenario| match words.as_slice() {
+        [] => arguments.all || scenario.is_default,
         words => words.iter().any(|word| scenario.is_called(word)),
     };
     Ok(SCENARIOS.iter().filter(is_chosen).copied().collect())
@@ -148,22 +167,34 @@ fn check_open_files(scenarios: &[Scenario], scale: &Scale) -> Result<(), Failure
     )))
 }
 
+/// How often and how much.
+struct Rounds {
+    count: usize,
+    /// No round is begun that would end later.
+    total_max: Duration,
+    scale: Scale,
+}
+
 /// All rounds of all scenarios, every contestant in turn.
 fn play(
     scenarios: &[Scenario],
     contestants: &[Contestant],
-    scale: &Scale,
-    rounds: usize,
+    rounds: &Rounds,
     directory: &Path,
-) -> Report {
+) -> Result<Report, Failure> {
     let mut report = Report::new(contestants);
-    let start = Instant::now();
-    for round in 1..=rounds {
+    let setups = scenarios
+        .iter()
+        .map(|scenario| setup(scenario.needs, directory))
+        .collect::<Result<Vec<_>, _>>()?;
+    let (start, count) = (Instant::now(), rounds.count);
+    for round in 1..=count {
         let round_start = Instant::now();
-        for scenario in scenarios {
+        for (scenario, setup) in scenarios.iter().zip(&setups) {
             for (index, contestant) in contestants.iter().enumerate() {
-                eprintln!("round {round}/{rounds}: {} with {}", scenario.name, contestant.label);
-                match contestant.start(directory).and_then(|broker| scenario.run(scale, &broker)) {
+                eprintln!("round {round}/{count}: {} with {}", scenario.name, contestant.label);
+                let started = contestant.start(setup, directory);
+                match started.and_then(|broker| scenario.run(&rounds.scale, &broker)) {
                     Ok(measures) => report.add(scenario.name, index, &measures),
                     Err(failure) => {
                         report.add_failure(format!(
@@ -174,15 +205,35 @@ fn play(
                 }
             }
         }
-        if round < rounds && start.elapsed() + round_start.elapsed() > TOTAL_MAX {
+        if round < count && start.elapsed() + round_start.elapsed() > rounds.total_max {
             eprintln!(
-                "stopped after {round} of {rounds} rounds: more would take over {} seconds",
-                TOTAL_MAX.as_secs()
+                "stopped after {round} of {count} rounds: more would take over {} seconds",
+                rounds.total_max.as_secs()
             );
             break;
         }
     }
-    report
+    Ok(report)
+}
+
+/// The configuration that a scenario asks for.
+fn setup(needs: Needs, directory: &Path) -> Result<Setup, Failure> {
+    Ok(match needs {
+        Needs::Nothing => Setup::Plain,
+        Needs::Tls(keys) => Setup::Tls(certificates(keys, directory)?),
+    })
+}
+
+/// Certificates with such keys; made once.
+fn certificates(keys: Keys, directory: &Path) -> Result<Certificates, Failure> {
+    static MADE: Mutex<Vec<(Keys, Certificates)>> = Mutex::new(Vec::new());
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, known)) = made.iter().find(|(of, _)| *of == keys) {
+        return Ok(known.clone());
+    }
+    let new = Certificates::create(keys, directory)?;
+    made.push((keys, new.clone()));
+    Ok(new)
 }
 
 /// What a reader of the figures must know.

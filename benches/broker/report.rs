@@ -15,6 +15,8 @@ pub enum Unit {
     Kibibytes,
     /// Milliseconds.
     Milliseconds,
+    /// How many.
+    Count,
 }
 
 impl Unit {
@@ -23,6 +25,7 @@ impl Unit {
             Unit::PerSecond => "1/s",
             Unit::Kibibytes => "KiB",
             Unit::Milliseconds => "ms",
+            Unit::Count => "",
         }
     }
 
@@ -36,6 +39,7 @@ impl Unit {
             Unit::PerSecond if value >= 1e6 => format!("{:.2} M", value / 1e6),
             Unit::PerSecond => format!("{:.1} k", value / 1e3),
             Unit::Kibibytes | Unit::Milliseconds => format!("{value:.2}"),
+            Unit::Count => format!("{value:.0}"),
         }
     }
 }
@@ -49,12 +53,35 @@ pub struct Measure {
     pub unit: Unit,
     /// The figure.
     pub value: f64,
+    /// What it is to be.
+    bar: Bar,
+}
+
+/// What a figure of ours is to be. Rates must not be below it, everything else not above.
+#[derive(Debug, Clone, Copy, Default)]
+struct Bar {
+    /// Divided by that of the best peer.
+    ratio: Option<f64>,
+    /// In itself.
+    value: Option<f64>,
 }
 
 impl Measure {
     /// A figure.
     pub fn new(name: &'static str, unit: Unit, value: f64) -> Measure {
-        Measure { name, unit, value }
+        Measure { name, unit, value, bar: Bar::default() }
+    }
+
+    /// With a bar for the figure divided by that of the best peer.
+    pub fn ratio_bar(mut self, ratio: f64) -> Measure {
+        self.bar.ratio = Some(ratio);
+        self
+    }
+
+    /// With a bar for the figure itself.
+    pub fn bar(mut self, value: f64) -> Measure {
+        self.bar.value = Some(value);
+        self
     }
 }
 
@@ -64,6 +91,7 @@ struct Row {
     scenario: &'static str,
     name: &'static str,
     unit: Unit,
+    bar: Bar,
     /// By contestant; ours is first.
     rounds: Vec<Vec<f64>>,
 }
@@ -100,7 +128,8 @@ impl Report {
                 .position(|row| row.scenario == scenario && row.name == measure.name);
             let place = known.unwrap_or_else(|| {
                 let rounds = vec![Vec::new(); self.labels.len()];
-                self.rows.push(Row { scenario, name: measure.name, unit: measure.unit, rounds });
+                let Measure { name, unit, bar, .. } = *measure;
+                self.rows.push(Row { scenario, name, unit, bar, rounds });
                 self.rows.len() - 1
             });
             self.rows[place].rounds[contestant].push(measure.value);
@@ -136,7 +165,7 @@ impl Report {
     fn heading(&self) -> Vec<String> {
         let mut cells = vec!["scenario".to_owned(), "measure".into(), "unit".into()];
         cells.extend(self.labels.iter().cloned());
-        cells.extend(["ratio".into(), "better".into()]);
+        cells.extend(["ratio", "better", "bar", "met"].map(str::to_owned));
         cells
     }
 
@@ -166,7 +195,28 @@ impl Row {
 
     /// Ours divided by the best of the peers.
     fn ratio(&self) -> Option<f64> {
-        self.median(0).zip(self.theirs()).map(|(ours, theirs)| ours / theirs)
+        let pair = self.median(0).zip(self.theirs()).filter(|(_, theirs)| *theirs > 0.0);
+        pair.map(|(ours, theirs)| ours / theirs)
+    }
+
+    /// Whether ours is as good as it is to be; nothing without a bar or without figures for it.
+    fn is_met(&self) -> Option<bool> {
+        let holds = |figure: f64, bar: f64| {
+            if self.unit.is_higher_better() { figure >= bar } else { figure <= bar }
+        };
+        let ratio = self.bar.ratio.and_then(|bar| self.ratio().map(|ratio| holds(ratio, bar)));
+        let value = self.bar.value.and_then(|bar| self.median(0).map(|ours| holds(ours, bar)));
+        match (ratio, value) {
+            (Some(ratio), Some(value)) => Some(ratio && value),
+            (ratio, value) => ratio.or(value),
+        }
+    }
+
+    fn bar_text(&self) -> String {
+        let sign = if self.unit.is_higher_better() { ">=" } else { "<=" };
+        let ratio = self.bar.ratio.map(|ratio| format!("{sign} {ratio:.2} x"));
+        let value = self.bar.value.map(|value| format!("{sign} {}", self.unit.text(value)));
+        ratio.into_iter().chain(value).collect::<Vec<_>>().join(", ")
     }
 
     fn cells(&self, scenario: &str) -> Vec<String> {
@@ -176,6 +226,8 @@ impl Row {
         cells.extend((0..self.rounds.len()).map(value));
         cells.push(self.ratio().map_or("-".into(), |ratio| format!("{ratio:.2}")));
         cells.push(if self.unit.is_higher_better() { "higher" } else { "lower" }.into());
+        cells.push(self.bar_text());
+        cells.push(self.is_met().map_or("", |is_met| if is_met { "yes" } else { "NO" }).into());
         cells
     }
 
@@ -195,6 +247,7 @@ impl Row {
             "ours": of(0),
             "peers": (1..labels.len()).map(of).collect::<Vec<_>>(),
             "ratio": self.ratio(),
+            "bar": { "ratio": self.bar.ratio, "value": self.bar.value, "met": self.is_met() },
         })
     }
 }
@@ -234,4 +287,12 @@ pub fn median(values: &[f64]) -> f64 {
         count if count % 2 == 1 => sorted[middle],
         _ => (sorted[middle - 1] + sorted[middle]) / 2.0,
     }
+}
+
+/// The value that so many percent are not above.
+pub fn percentile(values: &[f64], percent: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let place = (sorted.len() as f64 * percent / 100.0).ceil() as usize;
+    sorted.get(place.saturating_sub(1)).copied().unwrap_or(f64::NAN)
 }

@@ -6,8 +6,10 @@ use std::time::Duration;
 use crate::contestant::Running;
 use crate::failure::Failure;
 use crate::idle::{self, Size};
+use crate::pki::Keys;
 use crate::report::Measure;
 use crate::throughput::{self, Lengths, Load};
+use crate::{latency, request, start, storm};
 
 /// A scenario and the words that select it.
 #[derive(Debug, Clone, Copy)]
@@ -18,57 +20,81 @@ pub struct Scenario {
     aliases: &'static [&'static str],
     /// Whether it runs when nothing is selected.
     pub is_default: bool,
+    /// How the brokers are configured.
+    pub needs: Needs,
     work: Work,
+}
+
+/// What the configuration of the brokers has to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing: a laboratory.
+    Nothing,
+    /// Mutual TLS.
+    Tls(Keys),
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Work {
     Throughput(Load),
-    Idle { connections: usize },
-    Request { connections: usize },
+    Idle {
+        connections: usize,
+    },
+    Memory {
+        connections: usize,
+    },
+    Request {
+        connections: usize,
+    },
+    /// As a request, with memory some time after the first few.
+    Fleet {
+        connections: usize,
+    },
+    Latency,
+    Storm {
+        connections: usize,
+    },
+    Start,
 }
 
 /// All scenarios, in the order they run.
 pub const SCENARIOS: &[Scenario] = &[
-    throughput("1:1/16", 1, 1, 16),
-    throughput("1:8/128", 1, 8, 128),
-    throughput("4:1/128", 4, 1, 128),
-    throughput("4:4/128", 4, 4, 128),
-    throughput("1:1/1024", 1, 1, 1024),
-    throughput("1:1/16384", 1, 1, 16 * 1024),
-    Scenario {
-        name: "headers",
-        aliases: &["throughput"],
-        is_default: false,
-        work: Work::Throughput(Load {
-            publishers: 1,
-            subscribers: 1,
-            payload_bytes: 128,
-            headers: true,
-        }),
-    },
-    Scenario {
-        name: "idle",
-        aliases: &["memory", "fanout", "fan-out"],
-        is_default: true,
-        work: Work::Idle { connections: 10_000 },
-    },
-    Scenario {
-        name: "request",
-        aliases: &[],
-        is_default: true,
-        work: Work::Request { connections: 5_000 },
-    },
+    throughput("1:1/16", load(1, 1, 16, 5.0)),
+    throughput("1:8/128", load(1, 8, 128, 5.0)),
+    throughput("4:1/128", load(4, 1, 128, 5.0)),
+    throughput("4:4/128", load(4, 4, 128, 5.0)),
+    throughput("1:1/1024", load(1, 1, 1024, 2.2)),
+    throughput("1:1/16384", load(1, 1, 16 * 1024, 1.7)),
+    throughput("headers", Load { headers: true, bar: None, ..load(1, 1, 128, 0.0) })
+        .selected_only(),
+    Scenario::new("idle", Work::Idle { connections: 10_000 })
+        .also(&["memory", "fanout", "fan-out"]),
+    Scenario::new("request", Work::Request { connections: 5_000 }),
+    Scenario::new("latency", Work::Latency),
+    Scenario::new("start", Work::Start),
+    tls("start-tls", &["tls"], Keys::P256, Work::Start),
+    Scenario::new("fleet", Work::Fleet { connections: 15_000 }).also(&["memory"]).selected_only(),
+    tls("idle-tls", &["memory", "tls"], Keys::P256, Work::Memory { connections: 5_000 }),
+    tls("idle-tls-rsa", &["memory", "tls"], Keys::Rsa, Work::Memory { connections: 5_000 }),
+    tls("storm", &["storms", "tls"], Keys::P256, Work::Storm { connections: 8_000 }),
+    tls("storm-rsa", &["storms", "tls"], Keys::Rsa, Work::Storm { connections: 8_000 }),
 ];
 
-const fn throughput(
+const fn load(publishers: usize, subscribers: usize, payload_bytes: usize, bar: f64) -> Load {
+    Load { publishers, subscribers, payload_bytes, headers: false, bar: Some(bar) }
+}
+
+const fn throughput(name: &'static str, load: Load) -> Scenario {
+    Scenario::new(name, Work::Throughput(load)).also(&["throughput"])
+}
+
+const fn tls(
     name: &'static str,
-    publishers: usize,
-    subscribers: usize,
-    payload_bytes: usize,
+    aliases: &'static [&'static str],
+    keys: Keys,
+    work: Work,
 ) -> Scenario {
-    let load = Load { publishers, subscribers, payload_bytes, headers: false };
-    Scenario { name, aliases: &["throughput"], is_default: true, work: Work::Throughput(load) }
+    Scenario { needs: Needs::Tls(keys), ..Scenario::new(name, work).also(aliases).selected_only() }
 }
 
 /// How much of each scenario is run.
@@ -81,18 +107,34 @@ pub struct Scale {
 }
 
 impl Scenario {
+    const fn new(name: &'static str, work: Work) -> Scenario {
+        Scenario { name, aliases: &[], is_default: true, needs: Needs::Nothing, work }
+    }
+
+    const fn also(self, aliases: &'static [&'static str]) -> Scenario {
+        Scenario { aliases, ..self }
+    }
+
+    const fn selected_only(self) -> Scenario {
+        Scenario { is_default: false, ..self }
+    }
+
     /// Whether a word of the command line means this one.
     pub fn is_called(&self, word: &str) -> bool {
         self.name == word || self.aliases.contains(&word)
     }
 
-    /// Connections it opens.
+    /// Connections it opens, at the most that can be open together.
     pub fn connections(&self, scale: &Scale) -> usize {
         match self.work {
             Work::Throughput(load) => load.publishers + load.subscribers,
-            Work::Idle { connections } | Work::Request { connections } => {
-                scale.connections(connections)
-            }
+            Work::Idle { connections }
+            | Work::Memory { connections }
+            | Work::Request { connections }
+            | Work::Fleet { connections } => scale.connections(connections),
+            // The broker may still have those that were dropped when they come again.
+            Work::Storm { connections } => 2 * scale.connections(connections),
+            Work::Latency | Work::Start => 4,
         }
     }
 
@@ -103,7 +145,15 @@ impl Scenario {
             Work::Idle { connections } => {
                 idle::memory_and_fan_out(&scale.size(connections), broker)
             }
-            Work::Request { connections } => idle::request(&scale.size(connections), broker),
+            Work::Memory { connections } => idle::memory(&scale.size(connections), broker),
+            Work::Request { connections } => request::run(&scale.size(connections), broker),
+            Work::Fleet { connections } => {
+                let recovery = Duration::from_secs(if scale.is_quick { 2 } else { 30 });
+                request::run(&Size { recovery, ..scale.size(connections) }, broker)
+            }
+            Work::Latency => latency::run(&scale.lengths(), broker),
+            Work::Storm { connections } => storm::run(&scale.size(connections), broker),
+            Work::Start => Ok(start::run(broker)),
         }
     }
 }
@@ -127,6 +177,7 @@ impl Scale {
             connections: self.connections(connections),
             bursts,
             settle: Duration::from_millis(settle),
+            recovery: Duration::ZERO,
         }
     }
 }

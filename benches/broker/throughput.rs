@@ -3,8 +3,7 @@
 //! One thread publishes and one receives, whatever the number of connections: the generator must leave as much of the
 //! host as it can to the broker. The bytes in flight are bounded, so that no broker has a reason to drop a receiver.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::io::{ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,8 +13,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::connection;
 use crate::contestant::Running;
 use crate::failure::{Doing, Failure};
-use crate::frame::{Frame, Inbox, SID, SUBJECT};
+use crate::frame::{Frame, Inbox, SID, SUBJECT, Shape};
 use crate::report::{Measure, Unit};
+use crate::wire::Wire;
 
 const WRITE_BYTES_MAX: usize = 64 * 1024;
 const READ_BYTES_MAX: usize = 256 * 1024;
@@ -37,6 +37,8 @@ pub struct Load {
     pub payload_bytes: usize,
     /// Whether messages carry two headers.
     pub headers: bool,
+    /// What the deliveries per CPU-second are to be, as a multiple of the best peer's.
+    pub bar: Option<f64>,
 }
 
 /// How long to send.
@@ -50,41 +52,34 @@ pub struct Lengths {
 
 /// Runs the load once against a started broker.
 pub fn run(load: &Load, lengths: &Lengths, broker: &Running) -> Result<Vec<Measure>, Failure> {
-    let frame = Frame::new(load.payload_bytes, load.headers);
-    let mut subscribers =
-        connect(load.subscribers, broker, format!("SUB {SUBJECT} {SID}\r\n").as_bytes())?
-            .into_iter()
-            .map(|stream| Subscriber { stream, inbox: Inbox::new(&frame) })
-            .collect::<Vec<_>>();
+    let frame = Frame::new(&Shape { headers: load.headers, ..Shape::new(load.payload_bytes) });
+    let subscribe = format!("SUB {SUBJECT} {SID}\r\n");
+    let mut subscribers = connect(load.subscribers, broker, subscribe.as_bytes())?
+        .into_iter()
+        .map(|wire| Subscriber { wire, inbox: Inbox::default() })
+        .collect::<Vec<_>>();
     let mut publishers = connect(load.publishers, broker, b"")?
         .into_iter()
-        .map(|stream| Publisher { stream, written_bytes: 0 })
+        .map(|wire| Publisher { wire, written_bytes: 0 })
         .collect::<Vec<_>>();
     send(&frame, &mut publishers, &mut subscribers, lengths.warm_up)?;
     let before = broker.usage()?;
     let sent = send(&frame, &mut publishers, &mut subscribers, lengths.measured)?;
     let cpu = broker.usage()?.cpu - before.cpu;
+    let per_second = |time: Duration| sent.deliveries as f64 / time.as_secs_f64();
+    let per_cpu = Measure::new("delivered per CPU-second", Unit::PerSecond, per_second(cpu));
     Ok(vec![
-        Measure::new(
-            "delivered per second",
-            Unit::PerSecond,
-            sent.deliveries as f64 / sent.wall.as_secs_f64(),
-        ),
-        Measure::new(
-            "delivered per CPU-second",
-            Unit::PerSecond,
-            sent.deliveries as f64 / cpu.as_secs_f64(),
-        ),
+        Measure::new("delivered per second", Unit::PerSecond, per_second(sent.wall)),
+        load.bar.map_or(per_cpu, |bar| per_cpu.ratio_bar(bar)),
     ])
 }
 
-fn connect(count: usize, broker: &Running, more: &[u8]) -> Result<Vec<TcpStream>, Failure> {
+fn connect(count: usize, broker: &Running, more: &[u8]) -> Result<Vec<Wire>, Failure> {
     (0..count)
         .map(|_| {
-            let stream = connection::open(broker.address, None)?;
-            connection::handshake(&stream, more)?;
-            stream.set_nonblocking(true).doing("set a socket option")?;
-            Ok(stream)
+            let wire = connection::open(&broker.target, more)?;
+            wire.socket().set_nonblocking(true).doing("set a socket option")?;
+            Ok(wire)
         })
         .collect()
 }
@@ -111,7 +106,7 @@ fn send(
             progress.end(result.as_ref().ok().copied());
             result
         });
-        let received = receive(subscribers, &progress);
+        let received = receive(frame, subscribers, &progress);
         progress.failed.fetch_or(received.is_err(), Ordering::Relaxed);
         (publishing.join(), received)
     });
@@ -160,7 +155,7 @@ impl Progress {
 }
 
 struct Publisher {
-    stream: TcpStream,
+    wire: Wire,
     written_bytes: u64,
 }
 
@@ -176,7 +171,7 @@ impl Publisher {
         if offset == end {
             return Ok(false);
         }
-        match self.stream.write(&run[offset..end]) {
+        match self.wire.socket().write(&run[offset..end]) {
             Ok(count) => self.written_bytes += count as u64,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
             Err(error) => return Err(error).doing("publish"),
@@ -218,30 +213,34 @@ fn publish(
             wrote |= publisher.write(frame, is_over)?;
         }
         if !wrote {
-            wait(publishers.iter().map(|publisher| &publisher.stream), PollFlags::OUT)?;
+            wait(publishers.iter().map(|publisher| &publisher.wire), PollFlags::OUT)?;
         }
     }
 }
 
 struct Subscriber {
-    stream: TcpStream,
+    wire: Wire,
     inbox: Inbox,
 }
 
 /// Receives until everything published has arrived; the time of the last delivery.
-fn receive(subscribers: &mut [Subscriber], progress: &Progress) -> Result<Instant, Failure> {
+fn receive(
+    frame: &Frame,
+    subscribers: &mut [Subscriber],
+    progress: &Progress,
+) -> Result<Instant, Failure> {
     let mut buffer = vec![0; READ_BYTES_MAX];
     let mut last = Instant::now();
     loop {
         let mut read = false;
-        for Subscriber { stream, inbox } in subscribers.iter_mut() {
-            let count = match stream.read(&mut buffer) {
+        for Subscriber { wire, inbox } in subscribers.iter_mut() {
+            let count = match wire.read(&mut buffer) {
                 Ok(0) => return Err(Failure::Broker("it closed a subscriber".into())),
                 Ok(count) => count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
                 Err(error) => return Err(error).doing("receive"),
             };
-            inbox.take(&buffer[..count], stream)?;
+            inbox.take(frame, &buffer[..count], wire)?;
             read = true;
         }
         let slowest =
@@ -261,7 +260,7 @@ fn receive(subscribers: &mut [Subscriber], progress: &Progress) -> Result<Instan
             return Err(lost(subscribers, expected));
         }
         if !read {
-            wait(subscribers.iter().map(|subscriber| &subscriber.stream), PollFlags::IN)?;
+            wait(subscribers.iter().map(|subscriber| &subscriber.wire), PollFlags::IN)?;
         }
     }
 }
@@ -288,8 +287,8 @@ fn lost(subscribers: &[Subscriber], expected: u64) -> Failure {
     Failure::Lost { missing, expected: expected * subscribers.len() as u64 }
 }
 
-fn wait<'s>(streams: impl Iterator<Item = &'s TcpStream>, what: PollFlags) -> Result<(), Failure> {
-    let mut polled = streams.map(|stream| PollFd::new(stream, what)).collect::<Vec<_>>();
+fn wait<'w>(wires: impl Iterator<Item = &'w Wire>, what: PollFlags) -> Result<(), Failure> {
+    let mut polled = wires.map(|wire| PollFd::new(wire.socket(), what)).collect::<Vec<_>>();
     poll(&mut polled, Some(&POLL_TIMEOUT)).doing("wait for a socket")?;
     Ok(())
 }

@@ -15,7 +15,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::home::{Home, lock};
 use super::pool::Pool;
-use super::stage::Staged;
 use crate::sys::Interest;
 
 /// Pieces that one system call takes.
@@ -73,6 +72,16 @@ impl Chunk {
     }
 }
 
+/// Bytes for one receiver that were not queued yet.
+pub(super) trait Parcel {
+    /// How many there are.
+    fn len(&self) -> usize;
+    /// Writes as much as the socket takes; how much that was, and what went wrong.
+    fn write(&self, socket: &TcpStream) -> (usize, Option<io::ErrorKind>);
+    /// Adds all of them to the end of a queue.
+    fn move_into(&mut self, queue: &mut VecDeque<Chunk>);
+}
+
 /// Why a receiver was given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failure {
@@ -127,41 +136,41 @@ impl Link {
         self.takes_headers.store(takes, Ordering::Relaxed);
     }
 
-    /// Sends what was staged, or queues it behind what waits already. `by_home`: leave the writing to the home loop.
-    pub fn send(&self, staged: &mut Staged, by_home: bool, now_ms: u64) -> Sent {
+    /// Sends bytes, or queues them behind what waits already. `by_home`: leave the writing to the home loop.
+    pub fn send(&self, parcel: &mut impl Parcel, by_home: bool, now_ms: u64) -> Sent {
         let socket = {
             let mut out = lock(&self.out);
             let Some(socket) = out.socket.clone() else { return Sent::Gone };
             if out.failure.is_some() {
                 return Sent::Gone;
             }
-            if out.queued_bytes + staged.len() > self.home.bounds.pending_bytes_max {
+            if out.queued_bytes + parcel.len() > self.home.bounds.pending_bytes_max {
                 self.fail(&mut out, Failure::PendingBytes);
                 return Sent::Gone;
             }
             if self.is_tls || by_home {
-                out.push(staged);
+                out.push(parcel);
                 return match std::mem::replace(&mut out.is_handed_over, true) {
                     false => Sent::HandOver,
                     true => self.crowded(&out),
                 };
             }
             if out.is_writing || !out.queue.is_empty() {
-                out.push(staged);
+                out.push(parcel);
                 return self.crowded(&out);
             }
             out.is_writing = true;
             socket
         };
-        let (written, error) = write_staged(&socket, staged);
+        let (written, error) = parcel.write(&socket);
         let mut out = lock(&self.out);
         out.is_writing = false;
         if let Some(error) = error {
             self.fail(&mut out, Failure::Socket(error));
             return Sent::Gone;
         }
-        if written < staged.len() {
-            out.push_front(staged, written);
+        if written < parcel.len() {
+            out.push_front(parcel, written);
             self.watch_write(&mut out, true, now_ms);
         } else if !out.queue.is_empty() {
             drop(out);
@@ -357,17 +366,17 @@ impl Drop for Link {
 }
 
 impl Outbound {
-    fn push(&mut self, staged: &mut Staged) {
-        self.queued_bytes += staged.len();
-        staged.move_into(&mut self.queue);
+    fn push(&mut self, parcel: &mut impl Parcel) {
+        self.queued_bytes += parcel.len();
+        parcel.move_into(&mut self.queue);
     }
 
-    /// Puts the unsent rest of `staged` before what others queued meanwhile.
-    fn push_front(&mut self, staged: &mut Staged, written: usize) {
+    /// Puts the unsent rest of `parcel` before what others queued meanwhile.
+    fn push_front(&mut self, parcel: &mut impl Parcel, written: usize) {
         let later = std::mem::take(&mut self.queue);
-        self.queued_bytes += staged.len() - written;
+        self.queued_bytes += parcel.len() - written;
         let mut batch = Batch::default();
-        staged.move_into(&mut batch.chunks);
+        parcel.move_into(&mut batch.chunks);
         batch.drop_sent(written, drop);
         self.queue = batch.chunks;
         self.offset = batch.offset;
@@ -454,19 +463,32 @@ impl Batch {
     }
 }
 
-/// Writes as much as the socket takes.
-fn write_staged(mut socket: &TcpStream, staged: &Staged) -> (usize, Option<io::ErrorKind>) {
-    let total = staged.len();
-    let mut slices = staged.slices();
-    let mut rest = slices.as_mut_slice();
+/// Writes as much as the socket takes of one piece.
+pub(super) fn write_slice(mut socket: &TcpStream, bytes: &[u8]) -> (usize, Option<io::ErrorKind>) {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match socket.write(rest) {
+            Ok(0) => break,
+            Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => return (bytes.len() - rest.len(), Some(error.kind())),
+        }
+    }
+    (bytes.len() - rest.len(), None)
+}
+
+/// Writes as much as the socket takes of several pieces.
+pub(super) fn write_slices(
+    mut socket: &TcpStream,
+    slices: &mut [IoSlice<'_>],
+) -> (usize, Option<io::ErrorKind>) {
+    let mut rest = slices;
     let mut written = 0;
-    while written < total {
+    while !rest.is_empty() {
         let count = rest.len().min(PIECES_MAX);
-        let result = match &rest[..count] {
-            [one] => socket.write(one),
-            several => socket.write_vectored(several),
-        };
-        match result {
+        match socket.write_vectored(&rest[..count]) {
+            Ok(0) => break,
             Ok(count) => {
                 written += count;
                 IoSlice::advance_slices(&mut rest, count);
@@ -483,6 +505,7 @@ fn write_staged(mut socket: &TcpStream, staged: &Staged) -> (usize, Option<io::E
 pub(super) mod tests {
     use super::*;
     use crate::broker::home::Bounds;
+    use crate::broker::stage::Staged;
     use crate::sys;
     use std::io::Read;
     use std::net::SocketAddr;

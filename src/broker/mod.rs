@@ -33,6 +33,7 @@ mod groups;
 mod hash;
 mod home;
 mod interest;
+mod letter;
 mod link;
 mod listeners;
 mod permissions;

@@ -4,9 +4,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::account::{Account, Accounts};
+use super::home::Home;
 use super::interest::{Interest, Matches, Stamp, Sub};
+use super::letter::Letter;
 use super::link::Link;
-use super::stage::{Stage, Tail};
+use super::stage::{Stage, Tail, WIDE};
 use crate::nats::codec::{Publish, encode};
 
 /// Results that are kept.
@@ -21,6 +23,7 @@ const SHARE_BYTES_MIN: usize = 4096;
 pub(super) struct Router {
     pub accounts: Arc<Accounts>,
     pub stage: Stage,
+    letter: Letter,
     /// One for each account.
     caches: Vec<Cache>,
     /// Counted here and made visible at the end of a turn.
@@ -47,6 +50,8 @@ pub(super) struct Origin<'o> {
     pub echo: bool,
     /// It wants to know when nobody hears a request.
     pub no_responders: bool,
+    /// Nothing that came with this message follows it.
+    pub is_last: bool,
 }
 
 /// A message in the forms receivers may need.
@@ -76,11 +81,12 @@ impl Form<'_> {
 }
 
 impl Router {
-    pub fn new(accounts: Arc<Accounts>) -> Router {
+    pub fn new(accounts: Arc<Accounts>, home: Arc<Home>) -> Router {
         Router {
             caches: accounts.iter().map(|_| Cache::default()).collect(),
             accounts,
-            stage: Stage::default(),
+            stage: Stage::new(home),
+            letter: Letter::default(),
             tally: Tally::default(),
             with_headers: Vec::new(),
             without_headers: Vec::new(),
@@ -114,6 +120,9 @@ impl Router {
     /// The usual case: no headers, no groups, and bytes that can be sent as they came. True when somebody got it.
     #[inline]
     fn deliver_plain(&mut self, origin: Origin<'_>, tail: &[u8], matches: &Matches) -> bool {
+        if matches.plain.len() > WIDE {
+            return self.deliver_wide(origin, tail, matches);
+        }
         let form = form(tail, matches.plain.len() > 1);
         let mut heard = false;
         for sub in &matches.plain {
@@ -124,6 +133,36 @@ impl Router {
                 heard = true;
             }
         }
+        heard
+    }
+
+    /// The same for many receivers: each gets a lone message at once; several messages are staged, but never many of
+    /// them for all.
+    fn deliver_wide(&mut self, origin: Origin<'_>, tail: &[u8], matches: &Matches) -> bool {
+        let head = matches.head.bytes();
+        let mut letter = std::mem::take(&mut self.letter);
+        let is_cast = origin.is_last && self.stage.is_cast_next();
+        let form = form(tail, !is_cast);
+        if is_cast {
+            letter.lay_out(head, tail);
+        }
+        let mut heard = false;
+        for sub in &matches.plain {
+            if !self.may_get(origin, sub) {
+                continue;
+            }
+            let cast = if is_cast { self.stage.cast(sub, head, &mut letter) } else { None };
+            let bytes = cast.unwrap_or_else(|| {
+                let bytes = self.stage.message(sub, &matches.head, form.tail());
+                self.stage.flush_if_full();
+                bytes
+            });
+            self.tally.out_messages += 1;
+            self.tally.out_bytes += bytes as u64;
+            heard = true;
+        }
+        letter.clear();
+        self.letter = letter;
         heard
     }
 

@@ -72,7 +72,7 @@ impl Session {
         cx: &mut Context,
     ) -> Result<(), End> {
         let shared = cx.shared.clone();
-        cx.router.stage.expect(input.len());
+        cx.router.stage.expect(input.len(), cx.now_ms);
         let mut decoder = std::mem::take(&mut self.decoder);
         let result = loop {
             let mut limits = &shared.first_limits;
@@ -84,7 +84,7 @@ impl Session {
             }
             match decoder.next(&mut input, limits) {
                 Ok(Some(ClientOp::Publish(publish))) if endpoint.phase == Phase::Open => {
-                    if let Err(end) = self.publish(endpoint, &publish, cx) {
+                    if let Err(end) = self.publish(endpoint, &publish, input.is_empty(), cx) {
                         break Err(end);
                     }
                 }
@@ -115,7 +115,7 @@ impl Session {
         cx: &mut Context,
     ) -> Result<(), End> {
         while let Some(publish) = decoder.next_plain(input, limits) {
-            self.publish(endpoint, &publish, cx)?;
+            self.publish(endpoint, &publish, input.is_empty(), cx)?;
             if cx.router.stage.is_full() {
                 cx.flush();
             }
@@ -134,7 +134,7 @@ impl Session {
             _ if endpoint.phase != Phase::Open => {
                 Err(End::refused("something came before CONNECT"))
             }
-            ClientOp::Publish(publish) => self.publish(endpoint, &publish, cx),
+            ClientOp::Publish(publish) => self.publish(endpoint, &publish, true, cx),
             ClientOp::Subscribe { subject, queue, sid } => {
                 endpoint.is_active = true;
                 self.subscribe(endpoint, Wanted { subject, queue, sid }, cx)
@@ -235,6 +235,7 @@ impl Session {
         &mut self,
         endpoint: &mut Endpoint,
         publish: &Publish<'_>,
+        is_last: bool,
         cx: &mut Context,
     ) -> Result<(), End> {
         endpoint.is_active = true;
@@ -254,6 +255,7 @@ impl Session {
             account: &self.account,
             echo: self.options.echo,
             no_responders: self.options.no_responders,
+            is_last,
         };
         cx.router.publish(origin, publish);
         Ok(())

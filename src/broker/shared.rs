@@ -8,7 +8,7 @@ use std::time::Instant;
 use data_encoding::BASE32_NOPAD;
 
 use super::account::{Account, Accounts};
-use super::home::{Home, Mail, add};
+use super::home::{Home, add};
 use super::link::Link;
 use super::router::Router;
 use super::session::first_limits;
@@ -144,7 +144,7 @@ pub(super) struct Context {
 impl Context {
     pub fn new(shared: Arc<Shared>, home: Arc<Home>) -> Context {
         Context {
-            router: Router::new(shared.accounts.clone()),
+            router: Router::new(shared.accounts.clone(), home.clone()),
             now_ms: shared.now_ms(),
             shared,
             home,
@@ -155,26 +155,10 @@ impl Context {
 
     /// Sends what is staged, and tells other loops what they must send.
     pub fn flush(&mut self) {
-        if self.router.stage.is_empty() {
-            return;
-        }
-        let home = &self.home;
-        let flushed = self.router.stage.flush(|link| Arc::ptr_eq(&link.home, home), self.now_ms);
-        self.crowded.extend(flushed.crowded);
-        let mut others: Vec<(Arc<Home>, Vec<u64>)> = Vec::new();
-        for link in flushed.handed_over {
-            if Arc::ptr_eq(&link.home, &self.home) {
-                self.to_pump.push(link.token);
-                continue;
-            }
-            match others.iter_mut().find(|(home, _)| Arc::ptr_eq(home, &link.home)) {
-                Some((_, tokens)) => tokens.push(link.token),
-                None => others.push((link.home.clone(), vec![link.token])),
-            }
-        }
-        for (home, tokens) in others {
-            home.post(Mail::Flush(tokens));
-        }
+        self.router.stage.flush(self.now_ms);
+        let notices = self.router.stage.notices();
+        self.crowded.append(&mut notices.crowded);
+        self.to_pump.append(&mut notices.to_pump);
     }
 
     /// Makes what was counted visible.

@@ -4,19 +4,24 @@
 //! the buffers hold much, each receiver gets its bytes with one system call.
 
 use std::collections::VecDeque;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
+use std::net::TcpStream;
 use std::sync::Arc;
 
+use super::home::{Home, Mail};
 use super::interest::Sub;
-use super::link::{Chunk, Link, Sent};
+use super::letter::Letter;
+use super::link::{Chunk, Link, Parcel, Sent, write_slice, write_slices};
 use super::word::Word;
 
 /// Bytes over all buffers at which they are sent within a turn.
 const STAGED_BYTES_MAX: usize = 512 * 1024;
 /// Bytes of all buffers that are kept for later turns.
 const SPARE_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// Receivers above which other event loops do the writing to their own connections.
-const WIDE: usize = 64;
+/// Receivers above which a message is sent to each at once, and staged bytes by the event loops they belong to.
+pub(super) const WIDE: usize = 64;
+/// Connections of another event loop that are gathered before it is told to go on with them.
+const CALLED_AT_ONCE: usize = 256;
 
 /// Bytes read at once from which buffers begin large.
 const LARGE_BYTES_MIN: usize = 16 * 1024;
@@ -60,10 +65,6 @@ impl Staged {
         Staged { link, bytes: spare.bytes, cuts: spare.cuts, cut_bytes: 0, run: None }
     }
 
-    pub fn len(&self) -> usize {
-        self.bytes.len() + self.cut_bytes
-    }
-
     #[inline]
     pub fn append(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
@@ -87,7 +88,7 @@ impl Staged {
     }
 
     /// All bytes in order.
-    pub fn slices(&self) -> Vec<IoSlice<'_>> {
+    fn slices(&self) -> Vec<IoSlice<'_>> {
         let mut slices = Vec::with_capacity(self.cuts.len() * 2 + 1);
         let mut from = 0;
         for Cut { at, piece } in &self.cuts {
@@ -99,8 +100,26 @@ impl Staged {
         slices
     }
 
-    /// Moves everything to the end of a queue.
-    pub fn move_into(&mut self, queue: &mut VecDeque<Chunk>) {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.cuts.clear();
+        self.cut_bytes = 0;
+    }
+}
+
+impl Parcel for Staged {
+    fn len(&self) -> usize {
+        self.bytes.len() + self.cut_bytes
+    }
+
+    fn write(&self, socket: &TcpStream) -> (usize, Option<io::ErrorKind>) {
+        match self.cuts.is_empty() {
+            true => write_slice(socket, &self.bytes),
+            false => write_slices(socket, &mut self.slices()),
+        }
+    }
+
+    fn move_into(&mut self, queue: &mut VecDeque<Chunk>) {
         if self.cuts.is_empty() {
             // A buffer with much room is worth more to the next turn than to the queue.
             let is_roomy = self.bytes.capacity() > 2 * self.bytes.len() + 64;
@@ -122,12 +141,6 @@ impl Staged {
         }
         self.clear();
     }
-
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.cuts.clear();
-        self.cut_bytes = 0;
-    }
 }
 
 fn settle(run: &mut Option<(Arc<Sub>, u64)>) {
@@ -137,8 +150,14 @@ fn settle(run: &mut Option<(Arc<Sub>, u64)>) {
 }
 
 /// The buffers of one event loop.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Stage {
+    home: Arc<Home>,
+    /// The time of this turn.
+    now_ms: u64,
+    /// When a message was last sent to many at once.
+    cast_ms: u64,
+    notices: Notices,
     /// Place in `open` by index of the link.
     slots: Vec<u32>,
     open: Vec<Staged>,
@@ -149,16 +168,66 @@ pub(super) struct Stage {
     expected_bytes: usize,
 }
 
-/// What sending all buffers brought to light.
+/// What sending brought to light.
 #[derive(Debug, Default)]
-pub(super) struct Flushed {
+pub(super) struct Notices {
     /// Receivers with too much waiting.
     pub crowded: Vec<Arc<Link>>,
-    /// Receivers whose own loops must go on.
-    pub handed_over: Vec<Arc<Link>>,
+    /// Own connections whose queues must be gone on with.
+    pub to_pump: Vec<u64>,
+    /// Those of other event loops.
+    to_call: Vec<(Arc<Home>, Vec<u64>)>,
+}
+
+impl Notices {
+    #[inline]
+    fn note(&mut self, link: &Arc<Link>, sent: Sent, home: &Arc<Home>) {
+        match sent {
+            Sent::Fine | Sent::Gone => {}
+            Sent::Crowded => self.crowded.push(link.clone()),
+            Sent::HandOver if Arc::ptr_eq(&link.home, home) => self.to_pump.push(link.token),
+            Sent::HandOver => self.call(link),
+        }
+    }
+
+    fn call(&mut self, link: &Link) {
+        let known = self.to_call.iter().position(|(home, _)| Arc::ptr_eq(home, &link.home));
+        let index = known.unwrap_or_else(|| {
+            self.to_call.push((link.home.clone(), Vec::new()));
+            self.to_call.len() - 1
+        });
+        let Some((home, tokens)) = self.to_call.get_mut(index) else { return };
+        tokens.push(link.token);
+        if tokens.len() >= CALLED_AT_ONCE {
+            home.post(Mail::Flush(std::mem::take(tokens)));
+        }
+    }
+
+    fn post(&mut self) {
+        for (home, tokens) in self.to_call.drain(..) {
+            if !tokens.is_empty() {
+                home.post(Mail::Flush(tokens));
+            }
+        }
+    }
 }
 
 impl Stage {
+    pub fn new(home: Arc<Home>) -> Stage {
+        Stage {
+            home,
+            now_ms: 0,
+            cast_ms: u64::MAX,
+            notices: Notices::default(),
+            slots: Vec::new(),
+            open: Vec::new(),
+            spare: Vec::new(),
+            spare_bytes: 0,
+            bytes: 0,
+            expected_bytes: 0,
+        }
+    }
+
     /// The buffer of a receiver.
     #[inline]
     fn entry(&mut self, link: &Arc<Link>) -> &mut Staged {
@@ -198,9 +267,33 @@ impl Stage {
         Spare { bytes: pooled.unwrap_or_else(|| Vec::with_capacity(room)), cuts: Vec::new() }
     }
 
-    /// Tells how many bytes are going to be handled.
-    pub fn expect(&mut self, bytes: usize) {
+    /// Tells how many bytes are going to be handled, and when.
+    pub fn expect(&mut self, bytes: usize, now_ms: u64) {
         self.expected_bytes = bytes;
+        self.now_ms = now_ms;
+    }
+
+    /// Whether a message to many is to be sent to each at once. The first of a turn is; when more follow they are
+    /// collected, because a system call costs more than a copy.
+    pub fn is_cast_next(&mut self) -> bool {
+        std::mem::replace(&mut self.cast_ms, self.now_ms) != self.now_ms
+    }
+
+    /// Sends a message to one of many receivers at once; false when something is staged for it, which goes first.
+    #[inline]
+    pub fn cast(&mut self, sub: &Arc<Sub>, head: &[u8], letter: &mut Letter) -> Option<usize> {
+        let link = &sub.link;
+        let is_staged = self.slots.get(link.index as usize).is_some_and(|slot| *slot != NO_SLOT);
+        if is_staged || !letter.address(sub.sid_word().bytes(), head) {
+            return None;
+        }
+        let length = letter.len();
+        let sent = link.send(letter, false, self.now_ms);
+        self.notices.note(link, sent, &self.home);
+        if sub.limit() == 0 {
+            sub.count(1);
+        }
+        Some(length)
     }
 
     /// Adds bytes that are not a message: answers.
@@ -240,38 +333,56 @@ impl Stage {
         }
     }
 
+    /// Sends everything when it is much already.
+    #[inline]
+    pub fn flush_if_full(&mut self) {
+        if self.is_full() {
+            self.flush(self.now_ms);
+        }
+    }
+
     /// Whether so much is staged that it should be sent now.
     #[inline]
     pub fn is_full(&self) -> bool {
         self.bytes > STAGED_BYTES_MAX
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.open.is_empty()
-    }
-
-    /// Sends everything. `is_mine` tells whether the calling loop owns a link.
-    pub fn flush(&mut self, is_mine: impl Fn(&Link) -> bool, now_ms: u64) -> Flushed {
-        let mut flushed = Flushed::default();
-        let is_wide = self.open.len() > WIDE;
+    /// Sends everything. When it goes to many, other event loops first get what belongs to their connections, so that
+    /// all of them write.
+    pub fn flush(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+        if self.open.len() > WIDE {
+            for staged in &mut self.open {
+                if !Arc::ptr_eq(&staged.link.home, &self.home) {
+                    settle(&mut staged.run);
+                    let sent = staged.link.clone().send(staged, true, self.now_ms);
+                    self.notices.note(&staged.link, sent, &self.home);
+                    staged.clear();
+                }
+            }
+        }
+        self.notices.post();
         for mut staged in self.open.drain(..) {
             self.slots[staged.link.index as usize] = NO_SLOT;
             settle(&mut staged.run);
-            let by_home = is_wide && !is_mine(&staged.link);
-            match staged.link.clone().send(&mut staged, by_home, now_ms) {
-                Sent::Fine | Sent::Gone => {}
-                Sent::Crowded => flushed.crowded.push(staged.link.clone()),
-                Sent::HandOver => flushed.handed_over.push(staged.link.clone()),
+            if staged.len() > 0 {
+                let sent = staged.link.clone().send(&mut staged, false, self.now_ms);
+                self.notices.note(&staged.link, sent, &self.home);
+                staged.clear();
             }
-            staged.clear();
             let kept = self.spare_bytes + staged.bytes.capacity();
             if kept <= SPARE_BYTES_MAX && staged.bytes.capacity() > 0 {
                 self.spare_bytes = kept;
                 self.spare.push(Spare { bytes: staged.bytes, cuts: staged.cuts });
             }
         }
+        self.notices.post();
         self.bytes = 0;
-        flushed
+    }
+
+    /// What sending brought to light since it was last asked.
+    pub fn notices(&mut self) -> &mut Notices {
+        &mut self.notices
     }
 }
 

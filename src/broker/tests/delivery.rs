@@ -133,6 +133,36 @@ fn order_holds_from_every_publisher_to_every_receiver() {
     assert_eq!(broker.statistics().slow_consumers, 0);
 }
 
+#[test]
+fn many_receivers_get_every_message_in_order() {
+    const LONE: usize = 20;
+    let broker = start(settings());
+    let long = "x".repeat(100);
+    let mut receivers: Vec<_> = (0..150)
+        .map(|number| {
+            let mut peer = Peer::open(&broker);
+            let sid = if number % 10 == 0 { &long } else { "1" };
+            peer.send(&format!("SUB order.* {sid}\r\nUNSUB 1 {}\r\n", 3 * LONE + 1000));
+            peer.sync();
+            peer
+        })
+        .collect();
+    let mut publisher = Peer::open(&broker);
+    for number in 0..LONE {
+        // Alone, then two that come together.
+        let message = |number: usize| {
+            let payload = format!("{number} {}", "x".repeat(SIZES[number % 3]));
+            format!("PUB order.one {}\r\n{payload}\r\n", payload.len())
+        };
+        publisher.send(&message(number * 3));
+        publisher.sync();
+        publisher.send(&[message(number * 3 + 1), message(number * 3 + 2)].concat());
+    }
+    publisher.sync();
+    receivers.iter_mut().for_each(|peer| check_order(peer, 3 * LONE));
+    assert_eq!(broker.statistics().out_messages, (receivers.len() * 3 * LONE) as u64);
+}
+
 fn check_order(peer: &mut Peer, messages: usize) {
     let mut next: HashMap<String, usize> = HashMap::new();
     for _ in 0..messages {

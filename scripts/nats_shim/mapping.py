@@ -47,7 +47,8 @@ def plan(conf, flags, pid):
     tls(top, flags, made)
     cluster(top, flags, made)
     websocket(top, made)
-    made.users = users.document(top, flags)
+    authorization_timeout(top, made)
+    made.users = users.document(top, flags, not made.no_tls)
     jetstream = top.take("jetstream")
     if jetstream not in (None, False, "disabled"):
         top.refuse("jetstream", "streams are not served")
@@ -129,6 +130,12 @@ def limits(top, made):
         made.network(ours, None if value is None else duration(theirs, value))
 
 
+def authorization_timeout(top, made):
+    authorization = top.settings.get("authorization")
+    value = authorization.pop("timeout", None) if isinstance(authorization, dict) else None
+    made.network("auth_timeout", None if value is None else duration("authorization.timeout", value))
+
+
 def tls(top, flags, made):
     block = top.block("tls")
     if flags.get("tls") or flags.get("tlsverify") or flags.get("tlscert"):
@@ -147,11 +154,19 @@ def tls(top, flags, made):
             made.keys["plugin.security.file." + ours] = os.path.abspath(value)
     timeout = block.take("timeout")
     made.network("tls_timeout", None if timeout is None else duration("tls.timeout", timeout))
-    for key in ("verify", "verify_and_map", "handshake_first"):
-        value = block.take(key)
-        if value:
-            block.refuse(key, "the broker has no such mode")
+    # Nobody is verified without a CA, but the broker wants one all the same.
+    made.keys.setdefault("plugin.security.file.ca", made.keys["plugin.security.file.certificate"])
+    if block.take("verify_and_map"):
+        block.refuse("verify_and_map", "certificates are not mapped to users")
+    made.network("tls_verify", bool(block.take("verify")))
+    made.network("tls_handshake_first", handshake_first(block.take("handshake_first", default=False)))
     block.done("cipher_suites", "curve_preferences", "connection_rate_limit")
+
+
+def handshake_first(value):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "auto" if value == "auto" else duration("tls.handshake_first", value)
 
 
 def cluster(top, flags, made):

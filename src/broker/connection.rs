@@ -10,6 +10,7 @@ use super::link::Link;
 use super::listeners::{Incoming, Kind};
 use super::protocol::Protocol;
 use super::session::Session;
+use super::settings::TlsFirst;
 use super::shard::Buffers;
 use super::shared::Context;
 use super::transport::{Received, Transport};
@@ -27,6 +28,8 @@ pub(super) struct Connection {
     /// End of the time for the present phase.
     deadline_ms: u64,
     next_ping_ms: u64,
+    /// INFO is not sent yet, and will be in clear at this time unless the handshake begins before.
+    info_due_ms: Option<u64>,
     /// Reading pauses until then at most.
     pub paused_until_ms: Option<u64>,
     /// When the timer wheel will call.
@@ -47,9 +50,6 @@ impl Connection {
         let Incoming { socket, address, kind } = incoming;
         let settings = &cx.shared.settings;
         let client_id = cx.shared.next_client_id();
-        let line = cx.shared.connection_info(client_id, address, None);
-        // The buffer of a new socket takes a line; one that does not is of no use.
-        (&socket).write_all(&line)?;
         let (config, account) = match kind {
             Kind::Client => (settings.tls.clone(), None),
             Kind::Internal { account } => (None, Some(account)),
@@ -59,6 +59,12 @@ impl Connection {
         let session = Session::new(account.unwrap_or(accounts.usual()).clone());
         let transport = Transport::new(config).map_err(io::Error::other)?;
         let is_tls = !transport.is_plain();
+        let info_due_ms = if is_tls { info_due_ms(settings.tls_first, cx.now_ms) } else { None };
+        if info_due_ms.is_none() {
+            let line = cx.shared.connection_info(client_id, address, None);
+            // The buffer of a new socket takes a line; one that does not is of no use.
+            (&socket).write_all(&line)?;
+        }
         let timeout = if is_tls { settings.tls_timeout } else { settings.auth_timeout };
         let socket = Arc::new(socket);
         cx.home.epoll.add(&socket, token, Interest::READ)?;
@@ -72,6 +78,7 @@ impl Connection {
             socket,
             deadline_ms: cx.now_ms + timeout.as_millis() as u64,
             next_ping_ms: cx.now_ms + first_ping + fastrand::u64(..=first_ping / 5),
+            info_due_ms,
             paused_until_ms: None,
             armed_ms: NEVER,
             is_admitted: false,
@@ -88,6 +95,7 @@ impl Connection {
     pub fn next_due_ms(&self) -> u64 {
         let phase = match self.endpoint.phase {
             Phase::Open => self.next_ping_ms,
+            Phase::Handshake => self.deadline_ms.min(self.info_due_ms.unwrap_or(NEVER)),
             _ => self.deadline_ms,
         };
         phase.min(self.paused_until_ms.unwrap_or(NEVER))
@@ -107,10 +115,11 @@ impl Connection {
             self.protocol.feed(&mut self.endpoint, input, cx)?;
             return Ok(count);
         }
+        self.info_due_ms = self.info_due_ms.map(|_| NEVER);
         buffers.plain.clear();
         let link = &self.endpoint.link;
         let received = self.transport.receive(input, &mut buffers.plain, link, cx.now_ms)?;
-        self.finish_handshake(cx);
+        self.finish_handshake(cx)?;
         self.protocol.feed(&mut self.endpoint, &buffers.plain, cx)?;
         match received {
             Received::Ended => Err(End::silent(Reason::ClientClosed)),
@@ -118,13 +127,31 @@ impl Connection {
         }
     }
 
-    fn finish_handshake(&mut self, cx: &mut Context) {
+    fn finish_handshake(&mut self, cx: &mut Context) -> Result<(), End> {
         if self.endpoint.phase != Phase::Handshake || !self.transport.is_ready() {
-            return;
+            return Ok(());
         }
         self.endpoint.peer.identity = self.transport.peer_certificate().map(identity_of);
         self.endpoint.phase = Phase::Connecting;
         self.deadline_ms = cx.now_ms + cx.shared.settings.auth_timeout.as_millis() as u64;
+        if cx.shared.settings.tls_verify && self.endpoint.peer.identity.is_none() {
+            return Err(End::silent(Reason::Tls("the peer has no certificate".to_owned())));
+        }
+        if self.info_due_ms.take().is_some() {
+            let peer = &self.endpoint.peer;
+            let line = cx.shared.connection_info(peer.client_id, peer.address, None);
+            cx.router.stage.answer(&self.endpoint.link, &line);
+        }
+        Ok(())
+    }
+
+    /// Sends INFO in clear to a peer that did not begin with TLS.
+    fn greet_in_clear(&mut self, cx: &Context) -> Result<(), End> {
+        self.info_due_ms = None;
+        let peer = &self.endpoint.peer;
+        let line = cx.shared.connection_info(peer.client_id, peer.address, None);
+        let written = (&*self.socket).write_all(&line);
+        written.map_err(|error| End::silent(Reason::Socket(error.kind())))
     }
 
     /// Goes on with the queue of its link.
@@ -143,6 +170,9 @@ impl Connection {
         }
         match self.endpoint.phase {
             Phase::Open => self.ping_when_due(cx),
+            Phase::Handshake if self.info_due_ms.is_some_and(|at| at <= cx.now_ms) => {
+                self.greet_in_clear(cx)
+            }
             _ if self.deadline_ms > cx.now_ms => Ok(()),
             Phase::Handshake => Err(End::silent(Reason::TlsTimeout)),
             Phase::Connecting => Err(End::told(Reason::AuthTimeout, "Authentication Timeout")),
@@ -215,6 +245,15 @@ impl Connection {
     /// Ends it for good.
     pub fn close(&mut self) {
         self.endpoint.link.close();
+    }
+}
+
+/// When INFO is due in clear; none for at once.
+fn info_due_ms(first: TlsFirst, now_ms: u64) -> Option<u64> {
+    match first {
+        TlsFirst::No => None,
+        TlsFirst::Yes => Some(NEVER),
+        TlsFirst::Unless(wait) => Some(now_ms + wait.as_millis() as u64),
     }
 }
 

@@ -67,7 +67,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-pub use settings::Settings;
+pub use settings::{Settings, TlsFirst};
 
 use crate::sys;
 use home::{Bounds, Counters, Home, Indexes, Mail};

@@ -27,6 +27,10 @@ pub struct Settings {
     /// With it every connection is upgraded to TLS, and only those with a verified certificate are admitted. Without
     /// it every connection is admitted: a laboratory.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Connections whose TLS handshake shows no certificate end with it, and INFO says so.
+    pub tls_verify: bool,
+    /// Whether INFO comes before or after the TLS handshake.
+    pub tls_first: TlsFirst,
     /// Sizes of control lines and messages.
     pub limits: Limits,
     /// Admitted connections.
@@ -61,6 +65,17 @@ pub struct Settings {
     pub lame_duck_duration: Duration,
 }
 
+/// When INFO is sent to a connection that is upgraded to TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsFirst {
+    /// At once and in clear, as all NATS clients expect it.
+    No,
+    /// After the handshake; nothing is ever sent in clear.
+    Yes,
+    /// In clear when nothing came for this time, else after the handshake.
+    Unless(Duration),
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Settings {
@@ -72,6 +87,8 @@ impl Default for Settings {
             cluster_name: "CHORIA".to_owned(),
             accounts: ["choria", "system", "provisioning"].map(str::to_owned).to_vec(),
             tls: None,
+            tls_verify: false,
+            tls_first: TlsFirst::No,
             limits: Limits::default(),
             connections_max: 50_000,
             unadmitted_max: 8192,

@@ -112,6 +112,7 @@ fn server_info(settings: &Settings, local: SocketAddr) -> ServerInfo {
         port,
         headers: true,
         tls_required: settings.tls.is_some(),
+        tls_verify: settings.tls.is_some() && settings.tls_verify,
         max_payload: settings.limits.payload_bytes_max as i64,
         cluster: settings.cluster_name.clone(),
         choria: Some(ChoriaInfo { version: env!("CARGO_PKG_VERSION").to_owned() }),

@@ -90,6 +90,10 @@ pub struct Network {
     pub deny_server_connections: bool,
     /// Time a TLS handshake may take.
     pub tls_timeout: Duration,
+    /// End TLS handshakes without a client certificate.
+    pub tls_verify: bool,
+    /// `no`, `yes`, `auto` or a duration.
+    pub tls_handshake_first: String,
     /// Time a connection has to log in.
     pub auth_timeout: Duration,
     /// Time our own connections may take.
@@ -131,6 +135,8 @@ impl Network {
             client_tls_force_required: store.flag(&name("client_tls_force_required")),
             deny_server_connections: store.flag(&name("deny_server_connections")),
             tls_timeout: store.duration(&name("tls_timeout")),
+            tls_verify: store.flag(&name("tls_verify")),
+            tls_handshake_first: store.text(&name("tls_handshake_first")),
             auth_timeout: store.duration(&name("auth_timeout")),
             connect_timeout: store.duration(&name("connect_timeout")),
             write_deadline: store.duration(&name("write_deadline")),

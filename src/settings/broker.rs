@@ -4,9 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use super::{Insecure, Problem, provider, security, warn_of_doubts};
-use crate::broker::Settings;
+use crate::broker::{Settings, TlsFirst};
 use crate::config::{Config, Environment};
 use crate::security::Use;
+use crate::util::duration;
 
 /// The broker that the configuration asks for. Without TLS it listens on loopback only, unless
 /// protocol security is off as well and so nobody can expect any.
@@ -67,6 +68,8 @@ fn limits(config: &Config) -> Result<Settings, Problem> {
         connections_max: network.max_connections,
         subscriptions_max: network.max_subscriptions,
         pending_bytes_max: network.max_pending,
+        tls_verify: network.tls_verify,
+        tls_first: tls_first(config)?,
         ping_interval: network.ping_interval,
         pings_max: network.ping_max,
         lame_duck_grace: network.lame_duck_grace,
@@ -77,6 +80,23 @@ fn limits(config: &Config) -> Result<Settings, Problem> {
     settings.limits.payload_bytes_max = network.max_payload;
     settings.limits.control_line_bytes_max = network.max_control_line;
     Ok(settings)
+}
+
+/// The wait of `auto`, as in nats-server.
+const TLS_FIRST_AUTO: Duration = Duration::from_millis(50);
+
+fn tls_first(config: &Config) -> Result<TlsFirst, Problem> {
+    const KEY: &str = "plugin.choria.network.tls_handshake_first";
+    let text = config.network.tls_handshake_first.to_ascii_lowercase();
+    match text.as_str() {
+        "no" | "false" | "0" | "" => Ok(TlsFirst::No),
+        "yes" | "true" | "1" => Ok(TlsFirst::Yes),
+        "auto" => Ok(TlsFirst::Unless(TLS_FIRST_AUTO)),
+        text => duration::parse(text).map(TlsFirst::Unless).map_err(|_| {
+            let reason = "is neither no, yes, auto nor a duration";
+            Problem::new(format!("{}: {KEY} = {text} {reason}", config.origin(KEY)))
+        }),
+    }
 }
 
 fn listen(config: &Config, insecure: Insecure) -> Result<SocketAddr, Problem> {
@@ -163,6 +183,20 @@ mod tests {
             let got = listen(&load("listen", &text), insecure).ok();
             let expected = expected.map(|address| address.parse().unwrap());
             assert_eq!(got, expected, "{insecure:?} {text}");
+        }
+    }
+
+    #[test]
+    fn tls_may_come_first() {
+        for (text, expected) in [
+            ("no", Some(TlsFirst::No)),
+            ("YES", Some(TlsFirst::Yes)),
+            ("auto", Some(TlsFirst::Unless(TLS_FIRST_AUTO))),
+            ("300ms", Some(TlsFirst::Unless(Duration::from_millis(300)))),
+            ("perhaps", None),
+        ] {
+            let line = format!("plugin.choria.network.tls_handshake_first = {text}\n");
+            assert_eq!(tls_first(&load("first", &line)).ok(), expected, "{text}");
         }
     }
 

@@ -9,6 +9,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
 
 use super::*;
+use crate::broker::TlsFirst;
 use crate::crypto::issue::{Authority, KeyKind, LeafRequest};
 
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
@@ -145,5 +146,61 @@ fn stalled_handshakes_end_and_hold_nobody_up() {
     expect(&mut stream, "PONG\r\n");
     stalled.iter_mut().for_each(|peer| peer.expect_end(""));
     stream.write_all(b"PING\r\n").expect("send");
+    expect(&mut stream, "PONG\r\n");
+}
+
+/// Begins TLS without waiting for INFO, and reads INFO afterwards.
+fn upgrade_first(broker: &Broker, config: Arc<ClientConfig>) -> (Stream, String) {
+    let socket = TcpStream::connect(broker.local_addr()).expect("connect");
+    socket.set_read_timeout(Some(PATIENCE)).expect("timeout");
+    let name = ServerName::try_from("localhost").expect("name");
+    let mut stream = StreamOwned::new(ClientConnection::new(config, name).expect("client"), socket);
+    let mut info = String::new();
+    while !info.ends_with("\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("INFO");
+        info.push(char::from(byte[0]));
+    }
+    (stream, info)
+}
+
+#[test]
+fn info_may_come_after_the_handshake() {
+    let pki = Pki::new();
+    let wait = Duration::from_millis(100);
+    for tls_first in [TlsFirst::Yes, TlsFirst::Unless(PATIENCE), TlsFirst::Unless(wait)] {
+        let broker = start(Settings { tls_first, ..tls_settings(&pki) });
+        let (mut stream, info) = upgrade_first(&broker, pki.client(Some(pki.issue("node"))));
+        assert!(info.starts_with("INFO ") && info.contains("\"tls_required\":true"), "{info}");
+        stream.write_all(b"CONNECT {\"verbose\":false}\r\nPING\r\n").expect("send");
+        expect(&mut stream, "PONG\r\n");
+    }
+    // Whoever waits for INFO gets it after a while.
+    let broker = start(Settings { tls_first: TlsFirst::Unless(wait), ..tls_settings(&pki) });
+    let mut stream = upgrade(&broker, pki.client(Some(pki.issue("node"))));
+    stream.write_all(b"CONNECT {\"verbose\":false}\r\nPING\r\n").expect("send");
+    expect(&mut stream, "PONG\r\n");
+    // Nothing goes out in clear where TLS always comes first.
+    let settings = Settings { tls_timeout: wait, tls_first: TlsFirst::Yes, ..tls_settings(&pki) };
+    let broker = start(settings);
+    let mut socket = TcpStream::connect(broker.local_addr()).expect("connect");
+    let mut got = Vec::new();
+    socket.read_to_end(&mut got).expect("end");
+    assert_eq!(got, b"");
+}
+
+#[test]
+fn a_certificate_may_be_demanded_in_the_handshake() {
+    let pki = Pki::new();
+    let broker = start(Settings { tls_verify: true, ..tls_settings(&pki) });
+    let (_, info) = Peer::raw(&broker);
+    assert!(info.tls_verify && info.tls_required);
+    let mut stream = upgrade(&broker, pki.client(None));
+    let result = stream.write_all(b"CONNECT {\"verbose\":false}\r\nPING\r\n");
+    let mut rest = String::new();
+    let _ = result.and_then(|()| stream.read_to_string(&mut rest));
+    assert_eq!(rest, "");
+    let mut stream = upgrade(&broker, pki.client(Some(pki.issue("node"))));
+    stream.write_all(b"CONNECT {\"verbose\":false}\r\nPING\r\n").expect("send");
     expect(&mut stream, "PONG\r\n");
 }

@@ -57,6 +57,18 @@ pub(super) const KEYS: &[Key] = &[
         "Let no servers connect",
     ),
     key("plugin.choria.network.tls_timeout", MINUTE, "2s", "Time a TLS handshake may take"),
+    key(
+        "plugin.choria.network.tls_verify",
+        Boolean,
+        "false",
+        "End TLS handshakes without a client certificate, and tell clients that one is needed",
+    ),
+    key(
+        "plugin.choria.network.tls_handshake_first",
+        Text,
+        "no",
+        "Send INFO after the TLS handshake: no, yes, auto for when it begins within 50ms, or another time",
+    ),
     key("plugin.choria.network.auth_timeout", MINUTE, "2s", "Time a connection has to log in"),
     key(
         "plugin.choria.network.connect_timeout",

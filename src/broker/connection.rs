@@ -1,5 +1,7 @@
 //! One connection: socket, transport, deadlines, around the state of its protocol.
 
+mod handshake;
+
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
@@ -14,8 +16,6 @@ use super::settings::TlsFirst;
 use super::shard::Buffers;
 use super::shared::Context;
 use super::transport::{Received, Transport};
-use crate::crypto::hash::sha256_hex;
-use crate::crypto::x509::Certificate;
 use crate::sys::{Interest, Ready};
 
 /// A connection of one event loop.
@@ -57,7 +57,8 @@ impl Connection {
         let accounts = &cx.shared.accounts;
         let account = account.and_then(|index| accounts.iter().nth(index as usize));
         let session = Session::new(account.unwrap_or(accounts.usual()).clone());
-        let transport = Transport::new(config).map_err(io::Error::other)?;
+        let limit_ms = cx.now_ms + settings.handshake_wait.as_millis() as u64;
+        let transport = Transport::new(config, limit_ms);
         let is_tls = !transport.is_plain();
         let info_due_ms = if is_tls { info_due_ms(settings.tls_first, cx.now_ms) } else { None };
         if info_due_ms.is_none() {
@@ -103,6 +104,9 @@ impl Connection {
 
     /// Reads once and handles what came; returns how many bytes that were.
     pub fn read(&mut self, buffers: &mut Buffers, cx: &mut Context) -> Result<usize, End> {
+        if self.endpoint.phase == Phase::Handshake {
+            return self.read_handshake(buffers, cx);
+        }
         let kept = self.transport.put_partial(&mut buffers.read);
         let room = buffers.read.get_mut(kept..).unwrap_or_default();
         let count = match (&*self.socket).read(room) {
@@ -115,34 +119,14 @@ impl Connection {
             self.protocol.feed(&mut self.endpoint, input, cx)?;
             return Ok(count);
         }
-        self.info_due_ms = self.info_due_ms.map(|_| NEVER);
         buffers.plain.clear();
         let link = &self.endpoint.link;
         let received = self.transport.receive(input, &mut buffers.plain, link, cx.now_ms)?;
-        self.finish_handshake(cx)?;
         self.protocol.feed(&mut self.endpoint, &buffers.plain, cx)?;
         match received {
             Received::Ended => Err(End::silent(Reason::ClientClosed)),
             Received::Open => Ok(count),
         }
-    }
-
-    fn finish_handshake(&mut self, cx: &mut Context) -> Result<(), End> {
-        if self.endpoint.phase != Phase::Handshake || !self.transport.is_ready() {
-            return Ok(());
-        }
-        self.endpoint.peer.identity = self.transport.peer_certificate().map(identity_of);
-        self.endpoint.phase = Phase::Connecting;
-        self.deadline_ms = cx.now_ms + cx.shared.settings.auth_timeout.as_millis() as u64;
-        if cx.shared.settings.tls_verify && self.endpoint.peer.identity.is_none() {
-            return Err(End::silent(Reason::Tls("the peer has no certificate".to_owned())));
-        }
-        if self.info_due_ms.take().is_some() {
-            let peer = &self.endpoint.peer;
-            let line = cx.shared.connection_info(peer.client_id, peer.address, None);
-            cx.router.stage.answer(&self.endpoint.link, &line);
-        }
-        Ok(())
     }
 
     /// Sends INFO in clear to a peer that did not begin with TLS.
@@ -174,7 +158,7 @@ impl Connection {
                 self.greet_in_clear(cx)
             }
             _ if self.deadline_ms > cx.now_ms => Ok(()),
-            Phase::Handshake => Err(End::silent(Reason::TlsTimeout)),
+            Phase::Handshake => self.handshake_when_late(cx),
             Phase::Connecting => Err(End::told(Reason::AuthTimeout, "Authentication Timeout")),
             Phase::Closing => {
                 self.is_gone = true;
@@ -263,13 +247,4 @@ fn not_now(error: &io::Error) -> Result<(), End> {
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(()),
         kind => Err(End::silent(Reason::Socket(kind))),
     }
-}
-
-/// The name of a certificate for the log: its common name, else its first DNS name, else its fingerprint.
-fn identity_of(der: &[u8]) -> String {
-    let certificate = Certificate::from_der(der).ok();
-    let name = certificate.as_ref().and_then(|certificate| {
-        certificate.common_name().or_else(|| certificate.dns_names().first().map(String::as_str))
-    });
-    name.map_or_else(|| sha256_hex(der), str::to_owned)
 }

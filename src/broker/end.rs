@@ -29,6 +29,8 @@ pub(super) enum Reason {
     TooManyConnections,
     AuthTimeout,
     TlsTimeout,
+    /// Too many others were before it.
+    TlsWait,
     Tls(String),
     Stale,
     /// It did not authenticate, and newer connections need the room.
@@ -67,6 +69,7 @@ impl End {
                 | Reason::Socket(_)
                 | Reason::SlowConsumer(_)
                 | Reason::TlsTimeout
+                | Reason::TlsWait
                 | Reason::Displaced
                 | Reason::Panic
         )
@@ -93,6 +96,7 @@ impl fmt::Display for Reason {
             Reason::TooManyConnections => write!(f, "maximum connections exceeded"),
             Reason::AuthTimeout => write!(f, "authentication timeout"),
             Reason::TlsTimeout => write!(f, "TLS handshake timeout"),
+            Reason::TlsWait => write!(f, "no turn for its TLS handshake in time"),
             Reason::Tls(error) => write!(f, "TLS failed: {error}"),
             Reason::Stale => write!(f, "stale connection"),
             Reason::Displaced => write!(f, "not authenticated while newer connections waited"),

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::listeners::Incoming;
 use super::pool::Pool;
+use super::tls::Worked;
 use crate::sys::{Epoll, Interest, Wake};
 
 /// Token of the wake-up in the epoll set.
@@ -43,6 +44,8 @@ pub(super) struct Bounds {
 pub(super) enum Mail {
     /// Connections that are now yours.
     Accepted(Vec<Incoming>),
+    /// A TLS handshake of yours was worked on.
+    Handshake(Box<Worked>),
     /// Connections of yours whose queues got something to send.
     Flush(Vec<u64>),
     /// Fail.

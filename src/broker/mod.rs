@@ -215,6 +215,7 @@ impl Broker {
                 log::error!("broker: an event loop had failed");
             }
         }
+        self.shared.handshakes.stop();
     }
 
     fn tell(&self, mail: impl Fn() -> Mail) {

@@ -45,8 +45,14 @@ pub struct Settings {
     pub pause_bytes: usize,
     /// Longest time such a connection is not read before it may send another piece.
     pub pause_max: Duration,
-    /// Time for the TLS handshake.
+    /// Time a peer has for each of its steps of the TLS handshake. The time it waits for us does not count.
     pub tls_timeout: Duration,
+    /// Time within which a TLS handshake must have had its turn, from the moment it is accepted.
+    pub handshake_wait: Duration,
+    /// Threads for TLS handshakes; 0 means one per core.
+    pub handshake_threads: usize,
+    /// TLS handshakes that may wait for their turn; above it no connections are accepted for a while.
+    pub handshakes_waiting_max: usize,
     /// Time from then to CONNECT.
     pub auth_timeout: Duration,
     /// Time between PINGs to a quiet connection.
@@ -91,12 +97,15 @@ impl Default for Settings {
             tls_first: TlsFirst::No,
             limits: Limits::default(),
             connections_max: 50_000,
-            unadmitted_max: 8192,
+            unadmitted_max: 16_384,
             subscriptions_max: 1_000_000,
             pending_bytes_max: 64 * 1024 * 1024,
             pause_bytes: 1024 * 1024,
             pause_max: Duration::from_millis(100),
             tls_timeout: Duration::from_secs(2),
+            handshake_wait: Duration::from_secs(10),
+            handshake_threads: 0,
+            handshakes_waiting_max: 8192,
             auth_timeout: Duration::from_secs(2),
             ping_interval: Duration::from_secs(120),
             first_ping: Duration::from_secs(2),

@@ -22,12 +22,14 @@ const READ_BYTES: usize = 128 * 1024;
 const EVENTS_MAX: usize = 1024;
 /// Connections accepted in one turn.
 const ACCEPTS_MAX: usize = 256;
-/// TLS handshakes moved on in one turn, so that those already connected do not wait for a crowd of new ones.
-const HANDSHAKES_MAX: usize = 16;
+/// Connections that are passed over, because they wait for us, in the search for one to be dropped.
+const PASSED_OVER_MAX: usize = 64;
 /// Lines about peers that one loop logs in ten seconds.
 const LOG_LINES_MAX: u32 = 100;
 /// Time without accepting after the system had no room for a connection.
 const ACCEPT_PAUSE_MS: u64 = 100;
+/// Time without accepting while too many wait for their TLS handshake.
+const BUSY_PAUSE_MS: u64 = 5;
 /// Time between looks at what has no timer of its own.
 const HOUSEKEEPING_MS: u64 = 1000;
 /// Time after which look-ups are forgotten.
@@ -50,7 +52,6 @@ pub(super) struct Shard {
     arrivals: std::collections::VecDeque<u64>,
     unadmitted: usize,
     buffers: Buffers,
-    handshakes: usize,
     next_housekeeping_ms: u64,
     next_forget_ms: u64,
     lame_since_ms: Option<u64>,
@@ -79,7 +80,6 @@ impl Shard {
             arrivals: std::collections::VecDeque::new(),
             unadmitted: 0,
             buffers: Buffers { read: vec![0; READ_BYTES], plain: Vec::new() },
-            handshakes: 0,
             next_housekeeping_ms: 0,
             next_forget_ms: 0,
             lame_since_ms: None,
@@ -98,7 +98,6 @@ impl Shard {
                 break;
             }
             self.cx.now_ms = self.cx.shared.now_ms();
-            self.handshakes = 0;
             for index in 0..events.len() {
                 if let Some(ready) = events.at(index) {
                     self.on_ready(ready);
@@ -188,12 +187,6 @@ impl Shard {
             return connection.on_ready_while_closing(ready, &mut self.buffers.read);
         }
         if ready.read || ready.hangup {
-            if connection.endpoint.phase == Phase::Handshake {
-                if self.handshakes >= HANDSHAKES_MAX {
-                    return Ok(());
-                }
-                self.handshakes += 1;
-            }
             let read = connection.read(&mut self.buffers, &mut self.cx)?;
             if read >= HEAVY_BYTES || self.cx.router.stage.is_full() {
                 self.cx.flush();
@@ -231,6 +224,11 @@ impl Shard {
     }
 
     fn accept(&mut self, listener: u64) {
+        if self.cx.shared.handshakes.is_full() {
+            // Those that come now wait in the kernel instead, before those that would be dropped for them.
+            self.stop_accepting(BUSY_PAUSE_MS);
+            return;
+        }
         let mut batches: Vec<Vec<Incoming>> = Vec::new();
         batches.resize_with(self.cx.shared.homes.len(), Vec::new);
         for _ in 0..ACCEPTS_MAX {
@@ -264,8 +262,12 @@ impl Shard {
     fn pause_accepting(&mut self, error: &std::io::Error) {
         let text = format_args!("broker: cannot accept a connection err={error}");
         self.log.log(log::Level::Warn, text);
+        self.stop_accepting(ACCEPT_PAUSE_MS);
+    }
+
+    fn stop_accepting(&mut self, pause_ms: u64) {
         self.listeners.watch(&self.cx.home, false);
-        self.accept_again_ms = Some(self.cx.now_ms + ACCEPT_PAUSE_MS);
+        self.accept_again_ms = Some(self.cx.now_ms + pause_ms);
     }
 
     fn adopt(&mut self, incoming: Vec<Incoming>) {
@@ -308,15 +310,24 @@ impl Shard {
     /// Drops the oldest of too many connections that did not authenticate: half-open ones must not keep others out.
     fn displace(&mut self) {
         let max = (self.cx.shared.settings.unadmitted_max / self.cx.shared.homes.len()).max(1);
+        let mut passed_over = 0;
         while let Some(token) = self.arrivals.front().copied() {
-            let is_waiting = self
+            let waiting = self
                 .connections
                 .peek(token)
-                .is_some_and(|connection| connection.endpoint.phase != Phase::Open);
+                .filter(|connection| connection.endpoint.phase != Phase::Open);
+            let is_waiting = waiting.is_some();
             if is_waiting && self.unadmitted <= max {
                 break;
             }
             self.arrivals.pop_front();
+            if passed_over < PASSED_OVER_MAX
+                && waiting.is_some_and(|waiting| waiting.waits_for_us())
+            {
+                passed_over += 1;
+                self.arrivals.push_back(token);
+                continue;
+            }
             if is_waiting {
                 self.serve(token, |_, _| Err(End::silent(Reason::Displaced)));
             }
@@ -327,6 +338,12 @@ impl Shard {
         for mail in self.cx.home.clone().collect() {
             match mail {
                 Mail::Accepted(incoming) => self.adopt(incoming),
+                Mail::Handshake(worked) => {
+                    self.serve(worked.token, |connection, shard| {
+                        let (buffers, cx) = (&mut shard.buffers, &mut shard.cx);
+                        connection.on_handshake(worked.outcome, buffers, cx)
+                    });
+                }
                 Mail::Flush(tokens) => {
                     for token in tokens {
                         if let Some(connection) = self.connections.peek(token) {

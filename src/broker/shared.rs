@@ -13,6 +13,7 @@ use super::link::Link;
 use super::router::Router;
 use super::session::first_limits;
 use super::settings::Settings;
+use super::tls::HandshakePool;
 use crate::nats::codec::Limits;
 use crate::nats::codec::info::{ChoriaInfo, ServerInfo};
 
@@ -27,6 +28,7 @@ pub(super) struct Shared {
     pub first_limits: Limits,
     pub accounts: Arc<Accounts>,
     pub homes: Vec<Arc<Home>>,
+    pub handshakes: HandshakePool,
     pub started: Instant,
     info: ServerInfo,
     next_client_id: AtomicU64,
@@ -38,7 +40,10 @@ pub(super) struct Shared {
 
 impl Shared {
     pub fn new(settings: Settings, local: SocketAddr, homes: Vec<Arc<Home>>) -> Shared {
+        let handshakes =
+            HandshakePool::new(settings.handshake_threads, settings.handshakes_waiting_max);
         Shared {
+            handshakes,
             first_limits: first_limits(&settings.limits),
             info: server_info(&settings, local),
             accounts: Arc::new(Accounts::new(&settings.accounts)),

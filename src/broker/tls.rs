@@ -6,6 +6,10 @@
 //!
 //! Nothing here waits or reads from a socket, so that a handshake can be worked on by another thread.
 
+mod flight;
+mod handshake;
+mod pool;
+
 use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, Write};
@@ -16,6 +20,9 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic,
 };
+
+pub(super) use handshake::Handshake;
+pub(super) use pool::{HandshakePool, Outcome, Worked};
 
 use super::link::{Batch, Link};
 
@@ -34,7 +41,7 @@ const PUMP_BYTES_MAX: usize = 1024 * 1024;
 const RECORD_BYTES_MAX: usize = 5 + 16 * 1024 + 2048;
 /// Bytes that may wait to become something complete: rustls takes handshake messages of up to 64 KiB, which may come in
 /// several records.
-pub(super) const PARTIAL_BYTES_MAX: usize = 64 * 1024 + RECORD_BYTES_MAX;
+const PARTIAL_BYTES_MAX: usize = 64 * 1024 + RECORD_BYTES_MAX;
 
 /// One TLS session.
 pub(super) struct Tls {
@@ -112,6 +119,17 @@ impl Tls {
             None => return 0,
         }
         count
+    }
+
+    /// As [`Tls::receive`], for bytes that were read elsewhere.
+    pub fn receive_more(
+        &mut self,
+        bytes: &[u8],
+        plain: &mut Vec<u8>,
+    ) -> Result<bool, rustls::Error> {
+        let mut input = std::mem::take(&mut self.partial);
+        input.extend_from_slice(bytes);
+        self.receive(&mut input, plain)
     }
 
     /// Decrypts what was read, which follows what [`Tls::put_partial`] gave, and appends it to `plain`. What the session

@@ -6,7 +6,7 @@ use rustls::ServerConfig;
 
 use super::end::{End, Reason};
 use super::link::Link;
-use super::tls::Tls;
+use super::tls::{Handshake, Tls};
 use crate::net;
 
 /// The way bytes travel.
@@ -14,6 +14,8 @@ use crate::net;
 pub(super) enum Transport {
     /// As they are.
     Plain,
+    /// To be encrypted, once the peers agree on the keys.
+    Handshake(Box<Handshake>),
     /// Encrypted, by the event loop of the connection.
     Tls(Box<Tls>),
 }
@@ -28,12 +30,29 @@ pub(super) enum Received {
 }
 
 impl Transport {
-    /// TLS when there is a configuration for it.
-    pub fn new(config: Option<Arc<ServerConfig>>) -> Result<Transport, rustls::Error> {
-        Ok(match config {
-            Some(config) => Transport::Tls(Box::new(Tls::new(config)?)),
+    /// TLS when there is a configuration for it. `limit_ms`: when a handshake must have had its turn.
+    pub fn new(config: Option<Arc<ServerConfig>>, limit_ms: u64) -> Transport {
+        match config {
+            Some(config) => Transport::Handshake(Box::new(Handshake::new(config, limit_ms))),
             None => Transport::Plain,
-        })
+        }
+    }
+
+    /// The handshake that is under way.
+    pub fn handshake(&mut self) -> Option<&mut Handshake> {
+        match self {
+            Transport::Handshake(handshake) => Some(handshake),
+            Transport::Plain | Transport::Tls(_) => None,
+        }
+    }
+
+    /// The TLS session, if there is one and nobody else works on it.
+    fn tls(&mut self) -> Option<&mut Tls> {
+        match self {
+            Transport::Plain => None,
+            Transport::Handshake(handshake) => handshake.session(),
+            Transport::Tls(tls) => Some(tls),
+        }
     }
 
     /// Whether the bytes are good as they are.
@@ -41,24 +60,17 @@ impl Transport {
         matches!(self, Transport::Plain)
     }
 
-    /// Whether protocol bytes can come and go.
-    pub fn is_ready(&self) -> bool {
-        match self {
-            Transport::Plain => true,
-            Transport::Tls(tls) => !tls.is_handshaking(),
-        }
-    }
-
     /// Puts what came before and is not complete at the start of a buffer into which more is going to be read; returns
     /// how many bytes that are.
     pub fn put_partial(&self, buffer: &mut [u8]) -> usize {
         match self {
-            Transport::Plain => 0,
+            Transport::Plain | Transport::Handshake(_) => 0,
             Transport::Tls(tls) => tls.put_partial(buffer),
         }
     }
 
-    /// Turns what was read into bytes of the protocol, appended to `plain`. Not for plain connections.
+    /// Turns what was read into bytes of the protocol, appended to `plain`. Not for plain connections, and not during a
+    /// handshake.
     pub fn receive(
         &mut self,
         input: &mut [u8],
@@ -66,10 +78,7 @@ impl Transport {
         link: &Link,
         now_ms: u64,
     ) -> Result<Received, End> {
-        let Transport::Tls(tls) = self else {
-            plain.extend_from_slice(input);
-            return Ok(Received::Open);
-        };
+        let Transport::Tls(tls) = self else { return Ok(Received::Open) };
         let received = tls.receive(input, plain);
         // Also after a failure: the peer is told what was wrong with its handshake.
         if received.is_err() || tls.wants_write() {
@@ -84,15 +93,16 @@ impl Transport {
 
     /// Sends what waits in the queue of the link, as far as the socket takes it.
     pub fn send_queue(&mut self, link: &Link, now_ms: u64) {
-        match self {
-            Transport::Plain => link.drain(now_ms),
-            Transport::Tls(tls) => tls.pump(link, now_ms),
+        if self.is_plain() {
+            link.drain(now_ms);
+        } else if let Some(tls) = self.tls() {
+            tls.pump(link, now_ms);
         }
     }
 
     /// Says good-bye once everything was sent; false when something still waits.
     pub fn end(&mut self, link: &Link) -> bool {
-        if let Transport::Tls(tls) = self {
+        if let Some(tls) = self.tls() {
             if tls.wants_write() {
                 return false;
             }
@@ -100,13 +110,5 @@ impl Transport {
             tls.pump(link, 0);
         }
         true
-    }
-
-    /// The certificate the peer proved to have, in DER.
-    pub fn peer_certificate(&self) -> Option<&[u8]> {
-        match self {
-            Transport::Plain => None,
-            Transport::Tls(tls) => tls.peer_certificate(),
-        }
     }
 }

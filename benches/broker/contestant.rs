@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
@@ -9,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
 
 use crate::connection::{self, Target};
 use crate::failure::{Doing, Failure};
@@ -109,19 +111,51 @@ pub enum Setup {
     Plain,
     /// Mutual TLS.
     Tls(Certificates),
+    /// No TLS; accounts, and users whose permissions are those of a Choria server.
+    Secured {
+        /// The users in the form of Choria.
+        users: PathBuf,
+    },
+    /// No TLS; one broker of a cluster.
+    Member {
+        /// Where other brokers of the cluster connect.
+        port: u16,
+        /// The same of all of them.
+        cluster: Vec<u16>,
+    },
 }
 
 impl Setup {
     fn certificates(&self) -> Option<&Certificates> {
         match self {
             Setup::Tls(certificates) => Some(certificates),
-            Setup::Plain => None,
+            Setup::Plain | Setup::Secured { .. } | Setup::Member { .. } => None,
         }
     }
 
     /// Fields of CONNECT that tell who connects.
     fn login(&self) -> &'static str {
-        ""
+        match self {
+            Setup::Secured { .. } => "\"user\":\"bench\",\"pass\":\"bench\",",
+            _ => "",
+        }
+    }
+
+    /// Writes the users file that the broker of Choria takes.
+    pub fn secured(directory: &Path) -> Result<Setup, Failure> {
+        let users = directory.join("users.json");
+        let text = json!({
+            "users": [{
+                "user": "bench",
+                "password": "bench",
+                "account": "choria",
+                "certificate": "optional",
+                "permissions": permissions(),
+            }],
+        });
+        fs::write(&users, text.to_string()).doing("write a users file")?;
+        fs::set_permissions(&users, fs::Permissions::from_mode(0o600)).doing("protect a file")?;
+        Ok(Setup::Secured { users })
     }
 
     fn nats_config(&self, port: u16) -> String {
@@ -132,6 +166,20 @@ impl Setup {
                 "{listen}tls {{\n cert_file: {:?}\n key_file: {:?}\n ca_file: {:?}\n verify: true\n}}\n",
                 files.certificate, files.key, files.ca
             ),
+            Setup::Secured { .. } => format!(
+                "{listen}system_account: system\naccounts {{\n\
+                 choria {{ users: [{{ user: bench, password: bench, permissions: {} }}] }}\n\
+                 system {{ users: [{{ user: system, password: system }}] }}\n}}\n",
+                permissions()
+            ),
+            Setup::Member { port, cluster } => {
+                let routes =
+                    cluster.iter().map(|port| format!("\"nats-route://127.0.0.1:{port}\""));
+                format!(
+                    "{listen}cluster {{\n name: CHORIA\n listen: \"127.0.0.1:{port}\"\n routes: [{}]\n}}\n",
+                    routes.collect::<Vec<_>>().join(", ")
+                )
+            }
         }
     }
 
@@ -150,11 +198,40 @@ impl Setup {
                 files.key.display(),
                 files.ca.display()
             ),
+            Setup::Secured { users } => {
+                format!("{general}plugin.choria.network.users_file = {}\n", users.display())
+            }
+            Setup::Member { port, cluster } => {
+                let peers = cluster.iter().map(|port| format!("nats://127.0.0.1:{port}"));
+                format!(
+                    "{general}plugin.choria.network.peer_port = {port}\n\
+                     plugin.choria.network.peers = {}\n",
+                    peers.collect::<Vec<_>>().join(", ")
+                )
+            }
         }
     }
 }
 
-fn free_port() -> Result<u16, Failure> {
+/// What a server may do that is known by its certificate only; JSON, which nats-server reads as well.
+fn permissions() -> Value {
+    json!({
+        "publish": {
+            "allow": [">"],
+            "deny": [
+                "*.broadcast.agent.>", "*.broadcast.service.>", "*.node.>",
+                "choria.federation.*.federation",
+            ],
+        },
+        "subscribe": {
+            "allow": [">"],
+            "deny": ["*.reply.>", "choria.federation.>", "choria.lifecycle.>"],
+        },
+    })
+}
+
+/// A port of the loopback interface that nobody listens on now.
+pub fn free_port() -> Result<u16, Failure> {
     let listener =
         choria::sys::listen((Ipv4Addr::LOCALHOST, 0).into(), 1).doing("find a free port")?;
     Ok(listener.local_addr().doing("find a free port")?.port())

@@ -5,6 +5,7 @@
 //! CPU time and memory the kernel knows. What the scenarios mean is in `docs/benchmarks.md`. Start reading at
 //! [`scenario::SCENARIOS`].
 
+mod cluster;
 mod connection;
 mod contestant;
 mod failure;
@@ -15,6 +16,7 @@ mod latency;
 mod node;
 mod opening;
 mod peers;
+mod permissions;
 mod pki;
 mod report;
 mod request;
@@ -41,7 +43,7 @@ use contestant::{Contestant, Setup};
 use failure::{Doing, Failure};
 use pki::{Certificates, Keys};
 use report::Report;
-use scenario::{Needs, SCENARIOS, Scale, Scenario};
+use scenario::{Needs, Place, SCENARIOS, Scale, Scenario};
 
 /// No further round is begun when it would end later than this.
 const TOTAL_MAX: Duration = Duration::from_secs(350);
@@ -88,6 +90,9 @@ fn main() -> ExitCode {
     // cargo bench adds this word to those of the user.
     let words = std::env::args().skip(1).filter(|word| word != "--bench").collect::<Vec<_>>();
     let words = words.iter().map(String::as_str).collect::<Vec<_>>();
+    if let ["serve-fleet", rest @ ..] = words.as_slice() {
+        return finish(cluster::serve_fleet(rest).map(|()| true));
+    }
     let arguments = match Arguments::from_args(&["scripts/bench"], &words) {
         Ok(arguments) => arguments,
         Err(exit) if exit.status.is_ok() => {
@@ -99,7 +104,11 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match run(&arguments) {
+    finish(run(&arguments))
+}
+
+fn finish(outcome: Result<bool, Failure>) -> ExitCode {
+    match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(failure) => {
@@ -193,8 +202,8 @@ fn play(
         for (scenario, setup) in scenarios.iter().zip(&setups) {
             for (index, contestant) in contestants.iter().enumerate() {
                 eprintln!("round {round}/{count}: {} with {}", scenario.name, contestant.label);
-                let started = contestant.start(setup, directory);
-                match started.and_then(|broker| scenario.run(&rounds.scale, &broker)) {
+                let place = Place { contestant, setup, directory };
+                match scenario.run(&rounds.scale, &place) {
                     Ok(measures) => report.add(scenario.name, index, &measures),
                     Err(failure) => {
                         report.add_failure(format!(
@@ -219,7 +228,9 @@ fn play(
 /// The configuration that a scenario asks for.
 fn setup(needs: Needs, directory: &Path) -> Result<Setup, Failure> {
     Ok(match needs {
-        Needs::Nothing => Setup::Plain,
+        // Each broker of a cluster is configured when it starts.
+        Needs::Nothing | Needs::Cluster => Setup::Plain,
+        Needs::Permissions => Setup::secured(directory)?,
         Needs::Tls(keys) => Setup::Tls(certificates(keys, directory)?),
     })
 }

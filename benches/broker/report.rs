@@ -13,6 +13,8 @@ pub enum Unit {
     PerSecond,
     /// KiB of memory.
     Kibibytes,
+    /// MiB of memory.
+    Mebibytes,
     /// Milliseconds.
     Milliseconds,
     /// How many.
@@ -24,6 +26,7 @@ impl Unit {
         match self {
             Unit::PerSecond => "1/s",
             Unit::Kibibytes => "KiB",
+            Unit::Mebibytes => "MiB",
             Unit::Milliseconds => "ms",
             Unit::Count => "",
         }
@@ -38,7 +41,7 @@ impl Unit {
         match self {
             Unit::PerSecond if value >= 1e6 => format!("{:.2} M", value / 1e6),
             Unit::PerSecond => format!("{:.1} k", value / 1e3),
-            Unit::Kibibytes | Unit::Milliseconds => format!("{value:.2}"),
+            Unit::Kibibytes | Unit::Mebibytes | Unit::Milliseconds => format!("{value:.2}"),
             Unit::Count => format!("{value:.0}"),
         }
     }

@@ -1,15 +1,16 @@
 //! The table of scenarios.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
-use crate::contestant::Running;
+use crate::contestant::{Contestant, Running, Setup};
 use crate::failure::Failure;
 use crate::idle::{self, Size};
 use crate::pki::Keys;
 use crate::report::Measure;
 use crate::throughput::{self, Lengths, Load};
-use crate::{latency, request, start, storm};
+use crate::{cluster, latency, permissions, request, start, storm};
 
 /// A scenario and the words that select it.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +33,10 @@ pub enum Needs {
     Nothing,
     /// Mutual TLS.
     Tls(Keys),
+    /// Accounts and permissions.
+    Permissions,
+    /// Three brokers.
+    Cluster,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +60,10 @@ enum Work {
         connections: usize,
     },
     Start,
+    /// A number of connections at each broker.
+    Cluster {
+        connections: usize,
+    },
 }
 
 /// All scenarios, in the order they run.
@@ -65,6 +74,12 @@ pub const SCENARIOS: &[Scenario] = &[
     throughput("4:4/128", load(4, 4, 128, 5.0)),
     throughput("1:1/1024", load(1, 1, 1024, 2.2)),
     throughput("1:1/16384", load(1, 1, 16 * 1024, 1.7)),
+    secured("secured:1:1/16", load(1, 1, 16, 5.0)),
+    secured("secured:1:8/128", load(1, 8, 128, 5.0)),
+    secured("secured:4:1/128", load(4, 1, 128, 5.0)),
+    secured("secured:4:4/128", load(4, 4, 128, 5.0)),
+    secured("secured:1:1/1024", load(1, 1, 1024, 2.2)),
+    secured("secured:1:1/16384", load(1, 1, 16 * 1024, 1.7)),
     throughput("headers", Load { headers: true, bar: None, ..load(1, 1, 128, 0.0) })
         .selected_only(),
     Scenario::new("idle", Work::Idle { connections: 10_000 })
@@ -78,6 +93,10 @@ pub const SCENARIOS: &[Scenario] = &[
     tls("idle-tls-rsa", &["memory", "tls"], Keys::Rsa, Work::Memory { connections: 5_000 }),
     tls("storm", &["storms", "tls"], Keys::P256, Work::Storm { connections: 8_000 }),
     tls("storm-rsa", &["storms", "tls"], Keys::Rsa, Work::Storm { connections: 8_000 }),
+    Scenario {
+        needs: Needs::Cluster,
+        ..Scenario::new("cluster", Work::Cluster { connections: 16_700 }).selected_only()
+    },
 ];
 
 const fn load(publishers: usize, subscribers: usize, payload_bytes: usize, bar: f64) -> Load {
@@ -86,6 +105,11 @@ const fn load(publishers: usize, subscribers: usize, payload_bytes: usize, bar: 
 
 const fn throughput(name: &'static str, load: Load) -> Scenario {
     Scenario::new(name, Work::Throughput(load)).also(&["throughput"])
+}
+
+const fn secured(name: &'static str, load: Load) -> Scenario {
+    let scenario = Scenario::new(name, Work::Throughput(load)).also(&["throughput", "secured"]);
+    Scenario { needs: Needs::Permissions, ..scenario }.selected_only()
 }
 
 const fn tls(
@@ -131,15 +155,27 @@ impl Scenario {
             Work::Idle { connections }
             | Work::Memory { connections }
             | Work::Request { connections }
-            | Work::Fleet { connections } => scale.connections(connections),
+            | Work::Fleet { connections }
+            | Work::Cluster { connections } => scale.connections(connections),
             // The broker may still have those that were dropped when they come again.
             Work::Storm { connections } => 2 * scale.connections(connections),
             Work::Latency | Work::Start => 4,
         }
     }
 
-    /// Runs it once against a broker that was just started.
-    pub fn run(&self, scale: &Scale, broker: &Running) -> Result<Vec<Measure>, Failure> {
+    /// Starts brokers of this contestant and runs it once.
+    pub fn run(&self, scale: &Scale, place: &Place<'_>) -> Result<Vec<Measure>, Failure> {
+        if let Work::Cluster { connections } = self.work {
+            return cluster::run(&scale.size(connections), place.contestant, place.directory);
+        }
+        let broker = &place.contestant.start(place.setup, place.directory)?;
+        if self.needs == Needs::Permissions {
+            permissions::check(&broker.target)?;
+        }
+        self.run_against(scale, broker)
+    }
+
+    fn run_against(&self, scale: &Scale, broker: &Running) -> Result<Vec<Measure>, Failure> {
         match self.work {
             Work::Throughput(load) => throughput::run(&load, &scale.lengths(), broker),
             Work::Idle { connections } => {
@@ -153,9 +189,20 @@ impl Scenario {
             }
             Work::Latency => latency::run(&scale.lengths(), broker),
             Work::Storm { connections } => storm::run(&scale.size(connections), broker),
-            Work::Start => Ok(start::run(broker)),
+            Work::Start | Work::Cluster { .. } => Ok(start::run(broker)),
         }
     }
+}
+
+/// Where a scenario runs.
+#[derive(Debug)]
+pub struct Place<'p> {
+    /// Whose brokers it is about.
+    pub contestant: &'p Contestant,
+    /// How they are configured.
+    pub setup: &'p Setup,
+    /// Where their files go.
+    pub directory: &'p Path,
 }
 
 impl Scale {

@@ -50,13 +50,11 @@ impl Connection {
         let Incoming { socket, address, kind } = incoming;
         let settings = &cx.shared.settings;
         let client_id = cx.shared.next_client_id();
-        let (config, account) = match kind {
-            Kind::Client => (settings.tls.clone(), None),
-            Kind::Internal { account } => (None, Some(account)),
+        let config = match kind {
+            Kind::Client => settings.tls.clone(),
+            Kind::Internal { .. } => None,
         };
-        let accounts = &cx.shared.accounts;
-        let account = account.and_then(|index| accounts.iter().nth(index as usize));
-        let session = Session::new(account.unwrap_or(accounts.usual()).clone());
+        let session = Session::new(cx.shared.accounts.usual().clone());
         let limit_ms = cx.now_ms + settings.handshake_wait.as_millis() as u64;
         let transport = Transport::new(config, limit_ms);
         let is_tls = !transport.is_plain();

@@ -48,6 +48,8 @@ pub(super) enum Mail {
     Handshake(Box<Worked>),
     /// Connections of yours whose queues got something to send.
     Flush(Vec<u64>),
+    /// Decide again about the connections that are in.
+    Readmit,
     /// Fail.
     #[cfg(test)]
     Break,

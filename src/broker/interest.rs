@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::groups::{Group, Groups, add_member, remove_member};
 use super::hash::Seed;
 use super::link::Link;
+use super::terms::Terms;
 use super::word::Word;
 use crate::nats::subject::{has_wildcard, tokens};
 
@@ -36,6 +37,8 @@ pub(super) struct Sub {
     pub(super) place: AtomicU32,
     /// The account it belongs to.
     pub account: u32,
+    /// What holds for it beside its subject.
+    terms: Option<Arc<Terms>>,
 }
 
 impl Sub {
@@ -49,6 +52,40 @@ impl Sub {
     pub fn sid(&self) -> &[u8] {
         let word = self.sid.bytes();
         &word[..word.len() - 1]
+    }
+
+    /// The same subscription on other terms.
+    fn on(&self, terms: Option<Arc<Terms>>) -> Sub {
+        Sub {
+            link: self.link.clone(),
+            subject: self.subject.clone(),
+            queue: self.queue.clone(),
+            sid: Word::of(&[self.sid.bytes()]),
+            delivered: AtomicU64::new(self.delivered.load(Ordering::Relaxed)),
+            max: AtomicU64::new(self.max.load(Ordering::Relaxed)),
+            place: AtomicU32::new(0),
+            account: self.account,
+            terms,
+        }
+    }
+
+    /// What holds for it beside its subject.
+    #[inline]
+    pub fn terms(&self) -> Option<&Terms> {
+        self.terms.as_deref()
+    }
+
+    /// The subscriptions in other accounts that stand for this one.
+    pub fn shadows(&self) -> &[Arc<Sub>] {
+        self.terms().and_then(|terms| terms.shadows.get()).map_or(&[], |shadows| shadows)
+    }
+
+    /// The subscription that messages for this one are counted at; nothing when it is gone.
+    pub fn counted(self: &Arc<Sub>) -> Option<Arc<Sub>> {
+        match self.terms().and_then(|terms| terms.original.as_ref()) {
+            Some(original) => original.upgrade(),
+            None => Some(self.clone()),
+        }
     }
 
     /// Messages after which it ends; 0 for never.
@@ -114,10 +151,19 @@ impl Members {
         self.plain.is_empty() && self.queues.is_none()
     }
 
-    fn collect(&self, found: &mut Found) {
-        found.plain.extend(self.plain.iter().cloned());
+    fn collect(&self, found: &mut Found<'_>) {
+        found.plain.reserve(self.plain.len());
+        for sub in &self.plain {
+            if found.may_get(sub) {
+                found.plain.push(sub.clone());
+            }
+        }
         for group in self.queues.iter().flat_map(|queues| queues.iter()) {
-            found.groups.members(&group.name).extend(group.members.iter().cloned());
+            let members: Vec<_> =
+                group.members.iter().filter(|sub| found.may_get(sub)).cloned().collect();
+            if !members.is_empty() {
+                found.groups.members(&group.name).extend(members);
+            }
         }
     }
 }
@@ -246,7 +292,7 @@ impl Node {
     }
 
     /// Collects what matches the rest of a subject. Goes as deep as the subject has tokens.
-    fn collect(&self, subject: Option<&[u8]>, found: &mut Found) {
+    fn collect(&self, subject: Option<&[u8]>, found: &mut Found<'_>) {
         let Some(subject) = subject else {
             self.ends.iter().for_each(|ends| ends.here.collect(found));
             return;
@@ -270,10 +316,22 @@ fn split_token(subject: &[u8]) -> (&[u8], Option<&[u8]>) {
 }
 
 /// The receivers of a subject while they are collected.
-#[derive(Debug, Default)]
-struct Found {
+#[derive(Debug)]
+struct Found<'f> {
+    subject: &'f [u8],
     plain: Vec<Arc<Sub>>,
     groups: Groups,
+    notes_replies: bool,
+}
+
+impl Found<'_> {
+    /// Whether messages on the subject are not kept from a subscription.
+    #[inline]
+    fn may_get(&mut self, sub: &Sub) -> bool {
+        let Some(terms) = sub.terms() else { return true };
+        self.notes_replies |= terms.replies.is_some();
+        !terms.denies(self.subject)
+    }
 }
 
 /// The receivers of a subject.
@@ -287,6 +345,8 @@ pub(super) struct Matches {
     pub plain: Vec<Arc<Sub>>,
     /// One of each group gets it. A group has members of all matching subjects.
     pub groups: Vec<Group>,
+    /// Some of them are told who may be answered.
+    pub notes_replies: bool,
 }
 
 impl Matches {
@@ -373,7 +433,18 @@ impl Interest {
     }
 
     /// Adds a subscription of a valid subject.
+    #[cfg(test)]
     pub fn subscribe(&self, link: &Arc<Link>, wanted: Wanted<'_>) -> Arc<Sub> {
+        self.subscribe_on(link, wanted, None)
+    }
+
+    /// Adds a subscription for which more holds than its subject says.
+    pub fn subscribe_on(
+        &self,
+        link: &Arc<Link>,
+        wanted: Wanted<'_>,
+        terms: Option<Arc<Terms>>,
+    ) -> Arc<Sub> {
         let is_wild = has_wildcard(wanted.subject);
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         let tables = &mut *tables;
@@ -392,14 +463,42 @@ impl Interest {
             queue,
             sid: Word::of(&[wanted.sid, b" "]),
             delivered: AtomicU64::new(0),
-            max: AtomicU64::new(0),
+            // What stands for another one is counted there.
+            max: AtomicU64::new(if terms.as_ref().is_some_and(|t| t.is_shadow()) {
+                u64::MAX
+            } else {
+                0
+            }),
             place: AtomicU32::new(0),
             account: self.account,
+            terms,
         });
         members.insert(sub.clone());
         tables.count += 1;
         self.changed(&sub.subject, is_wild);
         sub
+    }
+
+    /// Puts a subscription under other terms: a new one takes its place, without a gap. Nothing when it is gone already.
+    pub fn replace(&self, old: &Arc<Sub>, terms: Option<Arc<Terms>>) -> Option<Arc<Sub>> {
+        let is_wild = has_wildcard(&old.subject);
+        let new = Arc::new(old.on(terms));
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        let tables = &mut *tables;
+        let members = match is_wild {
+            true => tables.wild.members(&old.subject, self.seed),
+            false => tables.exact.get_mut(&old.subject)?,
+        };
+        if !members.remove(old) {
+            if is_wild {
+                // Removes the nodes that looking for it has made.
+                tables.wild.remove(Some(&old.subject), old, &mut false);
+            }
+            return None;
+        }
+        members.insert(new.clone());
+        self.changed(&old.subject, is_wild);
+        Some(new)
     }
 
     /// Removes subscriptions; those that are gone already do no harm. Others get their turn between portions.
@@ -443,13 +542,15 @@ impl Interest {
         if tokens(subject).any(<[u8]>::is_empty) {
             return matches;
         }
-        let mut found = Found::default();
+        let mut found =
+            Found { subject, plain: Vec::new(), groups: Groups::default(), notes_replies: false };
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(members) = tables.exact.get(subject) {
             members.collect(&mut found);
         }
         tables.wild.collect(Some(subject), &mut found);
         drop(tables);
+        matches.notes_replies = found.notes_replies;
         matches.plain = found.plain;
         matches.groups = found.groups.into_list();
         matches

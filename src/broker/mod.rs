@@ -36,6 +36,7 @@ mod interest;
 mod letter;
 mod link;
 mod listeners;
+mod login;
 mod permissions;
 mod pool;
 mod protocol;
@@ -47,6 +48,7 @@ mod shared;
 mod slab;
 mod stage;
 mod subs;
+mod terms;
 mod timers;
 mod tls;
 mod transport;
@@ -67,9 +69,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-pub use settings::{Settings, TlsFirst};
+pub use login::BadAccess;
+pub use settings::{Import, Settings, TlsFirst};
 
 use crate::sys;
+use access::Access;
 use home::{Bounds, Counters, Home, Indexes, Mail};
 use listeners::{Incoming, Kind, Listeners};
 use pool::Pool;
@@ -88,12 +92,15 @@ pub enum Error {
     },
     /// The system gives no thread or no event queue.
     System(io::Error),
+    /// The settings about who may come in contradict themselves.
+    Access(BadAccess),
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Listen { address, source } => write!(f, "cannot listen on {address}: {source}"),
+            Error::Access(source) => write!(f, "cannot decide who may come in: {source}"),
             Error::System(source) => write!(f, "cannot start the event loops: {source}"),
         }
     }
@@ -146,7 +153,7 @@ impl Broker {
             .map_err(|source| Error::Listen { address, source })?;
         let local = listener.local_addr().map_err(Error::System)?;
         let homes = homes(&settings).map_err(Error::System)?;
-        let shared = Arc::new(Shared::new(settings, local, homes));
+        let shared = Shared::new(settings, local, homes).map(Arc::new).map_err(Error::Access)?;
         let mut broker = Broker { shared: shared.clone(), local, threads: Vec::new() };
         let mut listeners = Listeners::default();
         listeners.add(listener, Kind::Client);
@@ -192,6 +199,14 @@ impl Broker {
             home.post(Mail::Accepted(vec![incoming]));
         }
         Ok(theirs)
+    }
+
+    /// Lets in by other rules from now on, live connections included: they get their new rights, or are closed when they
+    /// would not be let in any more, and lose subscriptions they may not have any more. Accounts cannot be added.
+    pub fn reload_access(&self, access: &Access) -> Result<(), BadAccess> {
+        self.shared.set_access(access)?;
+        self.tell(|| Mail::Readmit);
+        Ok(())
     }
 
     /// Stops accepting, tells clients to go elsewhere, and closes their connections little by little.

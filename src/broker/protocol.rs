@@ -32,6 +32,13 @@ impl Protocol {
         }
     }
 
+    /// Decides again whether it may stay, and what it may do.
+    pub fn readmit(&mut self, endpoint: &mut Endpoint, cx: &mut Context) -> Result<(), End> {
+        match self {
+            Protocol::Client(session) => session.readmit(endpoint, cx),
+        }
+    }
+
     /// Ends what it wants from others.
     pub fn withdraw(&mut self, cx: &mut Context) {
         match self {

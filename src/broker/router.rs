@@ -2,12 +2,14 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::account::{Account, Accounts};
 use super::home::Home;
 use super::interest::{Interest, Matches, Stamp, Sub};
 use super::letter::Letter;
 use super::link::Link;
+use super::permissions::Memo;
 use super::stage::{Stage, Tail, WIDE};
 use crate::nats::codec::{Publish, encode};
 
@@ -26,6 +28,8 @@ pub(super) struct Router {
     letter: Letter,
     /// One for each account.
     caches: Vec<Cache>,
+    /// The last permission that was found.
+    pub memo: Memo,
     /// Counted here and made visible at the end of a turn.
     pub tally: Tally,
     with_headers: Vec<u8>,
@@ -87,6 +91,7 @@ impl Router {
             accounts,
             stage: Stage::new(home),
             letter: Letter::default(),
+            memo: Memo::default(),
             tally: Tally::default(),
             with_headers: Vec::new(),
             without_headers: Vec::new(),
@@ -100,7 +105,9 @@ impl Router {
         self.tally.in_bytes += (publish.headers.len() + publish.payload.len()) as u64;
         let matches = self.find(origin.account, publish.subject);
         let heard = match publish.tail {
-            Some(tail) if !publish.is_hpub && matches.groups.is_empty() => {
+            Some(tail)
+                if !publish.is_hpub && matches.groups.is_empty() && !matches.notes_replies =>
+            {
                 self.deliver_plain(origin, tail, &matches)
             }
             _ => !matches.is_empty() && self.deliver(origin, publish, &matches),
@@ -218,6 +225,11 @@ impl Router {
         if !self.may_get(origin, sub) {
             return false;
         }
+        if let Some(reply) = message.publish.reply
+            && let Some(replies) = sub.terms().and_then(|terms| terms.replies.as_ref())
+        {
+            replies.note(reply, Instant::now());
+        }
         let is_full = message.publish.headers.is_empty() || sub.link.takes_headers();
         let form = match &message.bare {
             Some(bare) if !is_full => bare,
@@ -236,8 +248,12 @@ impl Router {
     /// Counts a message of a subscription that ends after some; false when it ended before.
     fn admit_last(&mut self, sub: &Arc<Sub>) -> bool {
         self.stage.settle(&sub.link);
+        let Some(sub) = &sub.counted() else { return false };
         let max = sub.limit();
         let count = sub.reserve();
+        if max == 0 {
+            return true;
+        }
         if count == max {
             self.accounts.unsubscribe(std::iter::once(sub));
         }

@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use serde::de::IgnoredAny;
 
+use super::access::ConnectionType;
 use super::account::Account;
 use super::end::{End, Reason};
-use super::endpoint::{Endpoint, Phase};
+use super::endpoint::{Endpoint, Peer, Phase};
 use super::interest::Wanted;
 use super::listeners::Kind;
+use super::login::{Attempt, Entry, Refusal, TlsState, Via};
 use super::permissions::Permissions;
 use super::router::Origin;
 use super::shared::Context;
@@ -27,6 +29,8 @@ pub(super) struct Session {
     decoder: Decoder,
     subs: Subs,
     permissions: Permissions,
+    /// How it came in.
+    via: Via,
     options: Flags,
 }
 
@@ -48,6 +52,7 @@ impl Session {
             decoder: Decoder::new(),
             subs: Subs::default(),
             permissions: Permissions::Full,
+            via: Via::Unnamed,
             options: Flags {
                 verbose: true,
                 pedantic: true,
@@ -179,9 +184,7 @@ impl Session {
         if options.asks_for_account {
             return Err(End::refused("an account was asked for"));
         }
-        if endpoint.peer.is_tls && endpoint.peer.identity.is_none() {
-            return Err(End::refused("no verified certificate"));
-        }
+        let entry = enter(&endpoint.peer, &options, cx)?;
         let protocol = u8::try_from(options.protocol).ok().filter(|protocol| *protocol <= 1);
         let Some(protocol) = protocol else {
             return Err(End::told(Reason::BadOptions, "invalid client protocol"));
@@ -195,6 +198,9 @@ impl Session {
             return Err(End::told(Reason::TooManyConnections, "maximum connections exceeded"));
         }
         endpoint.phase = Phase::Open;
+        self.account = cx.shared.accounts.at(entry.account).clone();
+        self.permissions = entry.permissions;
+        self.via = entry.via;
         self.options = Flags {
             verbose: options.verbose,
             pedantic: options.pedantic,
@@ -205,7 +211,9 @@ impl Session {
         };
         endpoint.link.set_takes_headers(options.headers);
         endpoint.peer.name = options.name.chars().take(NAME_CHARS_MAX).collect();
-        log::debug!("broker: connected {}", endpoint.peer);
+        let user = self.via.user().unwrap_or_default();
+        let account = &self.account.name;
+        log::debug!("broker: connected {} account={account} user={user:?}", endpoint.peer);
         self.acknowledge(endpoint, cx);
         Ok(())
     }
@@ -245,7 +253,8 @@ impl Session {
         if self.options.pedantic && !valid_publish(publish.subject) {
             endpoint.complain("Invalid Publish Subject", cx);
         }
-        if let Err(violation) = self.permissions.publish(publish.subject, publish.reply) {
+        let memo = &mut cx.router.memo;
+        if let Err(violation) = self.permissions.publish(publish.subject, publish.reply, memo) {
             endpoint.complain(&violation.to_string(), cx);
             return Ok(());
         }
@@ -283,7 +292,9 @@ impl Session {
             }
         }
         if self.subs.find(wanted.sid).is_none() {
-            self.subs.add(self.account.interest.subscribe(&endpoint.link, wanted));
+            let terms = self.permissions.terms(wanted.subject, wanted.queue);
+            let accounts = &cx.router.accounts;
+            self.subs.add(accounts.subscribe(&self.account, &endpoint.link, wanted, terms));
         }
         self.acknowledge(endpoint, cx);
         Ok(())
@@ -311,12 +322,83 @@ impl Session {
         }
     }
 
+    /// Decides again whether it may stay and what it may do, after settings have changed.
+    pub fn readmit(&mut self, endpoint: &mut Endpoint, cx: &mut Context) -> Result<(), End> {
+        if endpoint.phase != Phase::Open {
+            return Ok(());
+        }
+        let blank = ConnectOptions::default();
+        let entry = cx.shared.gate().readmit(&self.via, &attempt(&endpoint.peer, &blank));
+        let Some(entry) = entry.map_err(|refusal| End::refused(refusal.why()))? else {
+            return Ok(());
+        };
+        if entry.account != self.account.index {
+            return Err(End::refused(Refusal::AccountChanged.why()));
+        }
+        self.via = entry.via;
+        if !self.permissions.is_like(&entry.permissions) {
+            self.permissions = entry.permissions;
+            self.review_subs(endpoint, cx);
+        }
+        Ok(())
+    }
+
+    /// Drops the subscriptions it may not have any more, and puts the others under their new terms.
+    fn review_subs(&mut self, endpoint: &Endpoint, cx: &mut Context) {
+        cx.router.stage.settle(&endpoint.link);
+        let subs = std::mem::take(&mut self.subs);
+        for sub in subs.iter().filter(|sub| !sub.is_ended()) {
+            let queue = sub.queue.as_deref();
+            if let Err(violation) = self.permissions.subscribe(&sub.subject, queue) {
+                endpoint.complain(&violation.to_string(), cx);
+                cx.router.accounts.unsubscribe(std::iter::once(sub));
+                continue;
+            }
+            let terms = self.permissions.terms(&sub.subject, queue);
+            if terms.is_none() && sub.terms().is_none() {
+                self.subs.add(sub.clone());
+            } else if let Some(sub) = cx.router.accounts.replace(sub, terms) {
+                self.subs.add(sub);
+            }
+        }
+    }
+
     /// Ends every subscription.
     pub fn drop_subs(&mut self, cx: &mut Context) {
         if self.subs.len() > 0 {
             cx.router.accounts.unsubscribe(self.subs.iter());
             self.subs = Subs::default();
         }
+    }
+}
+
+/// What a connection shows of itself.
+fn attempt<'a>(peer: &Peer, options: &'a ConnectOptions) -> Attempt<'a> {
+    let tls = match (peer.is_tls, &peer.identity) {
+        (false, _) => TlsState::Off,
+        (true, None) => TlsState::Anonymous,
+        (true, Some(_)) => TlsState::Verified,
+    };
+    let kind = match peer.kind {
+        Kind::Client => ConnectionType::Standard,
+        Kind::Internal { .. } => ConnectionType::InProcess,
+    };
+    Attempt {
+        address: peer.address.ip(),
+        tls,
+        kind,
+        user: &options.user,
+        password: &options.pass,
+        token: &options.auth_token,
+    }
+}
+
+/// The place of a connection, unless it is refused.
+fn enter(peer: &Peer, options: &ConnectOptions, cx: &Context) -> Result<Entry, End> {
+    let gate = cx.shared.gate();
+    match peer.kind {
+        Kind::Internal { account } => Ok(gate.internal(account)),
+        _ => gate.admit(&attempt(peer, options)).map_err(|refusal| End::refused(refusal.why())),
     }
 }
 

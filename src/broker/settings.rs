@@ -4,6 +4,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::access::Access;
 use crate::nats::codec::Limits;
 
 /// What a broker listens on, what it says about itself, and every limit it has. Start from [`Settings::default`].
@@ -24,8 +25,12 @@ pub struct Settings {
     /// Names of the accounts. Connections are in the first unless something else is said about them; they are told
     /// after their first PONG.
     pub accounts: Vec<String>,
-    /// With it every connection is upgraded to TLS, and only those with a verified certificate are admitted. Without
-    /// it every connection is admitted: a laboratory.
+    /// Messages that leave their account.
+    pub imports: Vec<Import>,
+    /// Who may come in, and what they may do.
+    pub access: Access,
+    /// With it every connection is upgraded to TLS. Without it, and without a list of users, every connection is
+    /// admitted: a laboratory.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Connections whose TLS handshake shows no certificate end with it, and INFO says so.
     pub tls_verify: bool,
@@ -82,6 +87,17 @@ pub enum TlsFirst {
     Unless(Duration),
 }
 
+/// Messages of one account that subscribers of another get as well, under the same subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import {
+    /// The account they are published in.
+    pub from: String,
+    /// The account of the subscribers.
+    pub to: String,
+    /// Their subjects.
+    pub subject: String,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Settings {
@@ -92,6 +108,8 @@ impl Default for Settings {
             advertise: None,
             cluster_name: "CHORIA".to_owned(),
             accounts: ["choria", "system", "provisioning"].map(str::to_owned).to_vec(),
+            imports: Vec::new(),
+            access: Access::default(),
             tls: None,
             tls_verify: false,
             tls_first: TlsFirst::No,

@@ -353,6 +353,7 @@ impl Shard {
                 }
                 #[cfg(test)]
                 Mail::Break => panic!("broken by a test"),
+                Mail::Readmit => self.readmit_all(),
                 Mail::LameDuck => self.start_lame_duck(),
                 Mail::Stop { within_ms } => {
                     self.listeners.close();
@@ -361,6 +362,14 @@ impl Shard {
                     self.end_each(usize::MAX, Reason::Shutdown);
                 }
             }
+        }
+    }
+
+    fn readmit_all(&mut self) {
+        for token in self.connections.tokens() {
+            self.serve(token, |connection, shard| {
+                connection.protocol.readmit(&mut connection.endpoint, &mut shard.cx)
+            });
         }
     }
 
@@ -537,7 +546,9 @@ mod tests {
         let listener = sys::listen(SocketAddr::from(([127, 0, 0, 1], 0)), 8).expect("listen");
         let address = listener.local_addr().expect("address");
         let home = Arc::new(Home::new(BOUNDS, Arc::default(), Arc::default()).expect("home"));
-        let shared = Arc::new(Shared::new(Settings::default(), address, vec![home.clone()]));
+        let shared =
+            Shared::new(Settings::default(), address, vec![home.clone()]).expect("settings");
+        let shared = Arc::new(shared);
         let mut shard = Shard::new(shared, home, Listeners::default());
         let mut peers: Vec<_> = (0..2)
             .map(|_| {

@@ -1,15 +1,17 @@
 //! What all event loops share, and what one of them hands to a connection it serves.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use data_encoding::BASE32_NOPAD;
 
+use super::access::Access;
 use super::account::{Account, Accounts};
 use super::home::{Home, add};
 use super::link::Link;
+use super::login::{BadAccess, Gate};
 use super::router::Router;
 use super::session::first_limits;
 use super::settings::Settings;
@@ -27,6 +29,7 @@ pub(super) struct Shared {
     /// The limits that hold before CONNECT.
     pub first_limits: Limits,
     pub accounts: Arc<Accounts>,
+    gate: RwLock<Arc<Gate>>,
     pub homes: Vec<Arc<Home>>,
     pub handshakes: HandshakePool,
     pub started: Instant,
@@ -39,14 +42,21 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub fn new(settings: Settings, local: SocketAddr, homes: Vec<Arc<Home>>) -> Shared {
+    pub fn new(
+        settings: Settings,
+        local: SocketAddr,
+        homes: Vec<Arc<Home>>,
+    ) -> Result<Shared, BadAccess> {
+        let accounts = Accounts::new(&settings.accounts, &settings.imports);
+        let gate = Gate::new(&settings.access, settings.tls.is_some(), &accounts.names())?;
         let handshakes =
             HandshakePool::new(settings.handshake_threads, settings.handshakes_waiting_max);
-        Shared {
+        Ok(Shared {
             handshakes,
             first_limits: first_limits(&settings.limits),
             info: server_info(&settings, local),
-            accounts: Arc::new(Accounts::new(&settings.accounts)),
+            accounts: Arc::new(accounts),
+            gate: RwLock::new(Arc::new(gate)),
             settings,
             homes,
             started: Instant::now(),
@@ -54,7 +64,19 @@ impl Shared {
             admitted: AtomicUsize::new(0),
             is_lame: AtomicBool::new(false),
             has_failed: AtomicBool::new(false),
-        }
+        })
+    }
+
+    /// Who may come in, as it is at the moment.
+    pub fn gate(&self) -> Arc<Gate> {
+        self.gate.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Decides by other settings from now on. Live connections are not looked at.
+    pub fn set_access(&self, access: &Access) -> Result<(), BadAccess> {
+        let gate = Gate::new(access, self.settings.tls.is_some(), &self.accounts.names())?;
+        *self.gate.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(gate);
+        Ok(())
     }
 
     /// Milliseconds since the broker started.
@@ -95,6 +117,7 @@ impl Shared {
         let mut info = self.info.clone();
         info.client_id = client_id;
         info.client_ip = address.ip().to_string();
+        info.auth_required = self.gate().demands_login();
         info.ldm = self.is_lame.load(Ordering::Relaxed);
         if let Some(account) = account {
             info.connect_info = true;

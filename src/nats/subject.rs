@@ -51,6 +51,63 @@ pub fn matches(pattern: &[u8], subject: &[u8]) -> bool {
     }
 }
 
+/// Whether every subject that a subscription asks for is one that `pattern` matches: `foo.*` covers `foo.bar` and
+/// `foo.*`, but not `foo.>`.
+pub fn covers(pattern: &[u8], subscription: &[u8]) -> bool {
+    let mut wanted = tokens(pattern);
+    let mut given = tokens(subscription);
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return true,
+            (Some(b">"), Some(_)) => return true,
+            (Some(b"*"), Some(token)) if token != b">" => {}
+            (Some(token), Some(other)) if token == other => {}
+            _ => return false,
+        }
+    }
+}
+
+/// Whether there are subjects that both subscriptions ask for.
+pub fn overlaps(one: &[u8], other: &[u8]) -> bool {
+    let mut ours = tokens(one);
+    let mut theirs = tokens(other);
+    loop {
+        match (ours.next(), theirs.next()) {
+            (None, None) => return true,
+            (Some(b">"), Some(_)) | (Some(_), Some(b">")) => return true,
+            (Some(b"*"), Some(_)) | (Some(_), Some(b"*")) => {}
+            (Some(token), Some(other)) if token == other => {}
+            _ => return false,
+        }
+    }
+}
+
+/// The subscription that asks for what both ask for, when there is any such subject.
+pub fn intersection(one: &[u8], other: &[u8]) -> Option<Vec<u8>> {
+    let mut ours = tokens(one);
+    let mut theirs = tokens(other);
+    let mut common: Vec<&[u8]> = Vec::new();
+    loop {
+        match (ours.next(), theirs.next()) {
+            (None, None) => break,
+            (Some(b">"), Some(token)) => {
+                common.push(token);
+                common.extend(theirs);
+                break;
+            }
+            (Some(token), Some(b">")) => {
+                common.push(token);
+                common.extend(ours);
+                break;
+            }
+            (Some(b"*"), Some(token)) | (Some(token), Some(b"*")) => common.push(token),
+            (Some(token), Some(other)) if token == other => common.push(token),
+            _ => return None,
+        }
+    }
+    Some(common.join(&b'.'))
+}
+
 /// The tokens of a subject; an empty subject has one empty token.
 pub fn tokens(subject: &[u8]) -> impl Iterator<Item = &[u8]> {
     subject.split(|byte| *byte == b'.')
@@ -125,6 +182,39 @@ mod tests {
                 expected,
                 "{pattern} {subject}"
             );
+        }
+    }
+
+    #[test]
+    fn subscriptions_of_subscriptions() {
+        // Whether the first covers the second, and what they have in common.
+        let cases = [
+            ("foo", "foo", true, Some("foo")),
+            ("foo", "bar", false, None),
+            ("foo.*", "foo.bar", true, Some("foo.bar")),
+            ("foo.*", "foo.*", true, Some("foo.*")),
+            ("foo.*", "foo.>", false, Some("foo.*")),
+            ("foo.>", "foo.*", true, Some("foo.*")),
+            ("foo.>", "foo.*.bar", true, Some("foo.*.bar")),
+            ("foo.>", "foo", false, None),
+            ("foo.>", ">", false, Some("foo.>")),
+            (">", "foo.>", true, Some("foo.>")),
+            ("*", ">", false, Some("*")),
+            (">", ">", true, Some(">")),
+            ("*", "*", true, Some("*")),
+            ("a.*", "*.b", false, Some("a.b")),
+            ("a.*.c.>", "*.b.>", false, Some("a.b.c.>")),
+            ("a.b", "a.*.c", false, None),
+        ];
+        for (one, other, covered, common) in cases {
+            let (one, other) = (one.as_bytes(), other.as_bytes());
+            let shown = || format!("{} {}", one.escape_ascii(), other.escape_ascii());
+            assert_eq!(covers(one, other), covered, "{}", shown());
+            let common = common.map(|common| common.as_bytes().to_vec());
+            for (one, other) in [(one, other), (other, one)] {
+                assert_eq!(overlaps(one, other), common.is_some(), "{}", shown());
+                assert_eq!(intersection(one, other), common, "{}", shown());
+            }
         }
     }
 }

@@ -2,10 +2,78 @@
 //!
 //! This is configuration: what stands in keys and files, checked. [`super::login`] decides by it.
 
+mod choria;
+mod network;
 mod rules;
 mod users;
 
+pub use network::{BadNetwork, Network};
 pub use rules::{AllowResponses, PermissionRules, SubjectRules};
 pub use users::{
     AccountEntry, BadUsers, CertificateRule, ConnectionType, UserEntry, UserList, Violations,
 };
+
+pub use super::permissions::{BadEntry, BadRules};
+use crate::util::secret::Secret;
+
+/// Who may come in. By default everybody with a verified certificate, without limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// Name of the account that the broker speaks about itself in.
+    pub system_account: String,
+    /// The user of that account.
+    pub system_user: Option<Login>,
+    /// Servers without an identity are kept apart, and somebody gives them one.
+    pub provisioning: Option<Provisioning>,
+    /// What everybody gets who shows a verified certificate and nothing else.
+    pub certificates: Certificates,
+    /// Users that are known by name or token.
+    pub users: UserList,
+}
+
+/// A user name with its password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// Name in CONNECT.
+    pub user: String,
+    /// Password in CONNECT.
+    pub password: Secret<String>,
+}
+
+/// The account of servers that wait for an identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provisioning {
+    /// Its name.
+    pub account: String,
+    /// Password of the user `provisioner`, who gives servers their identity.
+    pub password: Secret<String>,
+}
+
+/// What a verified certificate gives.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Certificates {
+    /// Everything.
+    #[default]
+    Unlimited,
+    /// Everything at some addresses, the rights of a server at all others.
+    ByAddress {
+        /// Where clients are.
+        clients: Vec<Network>,
+        /// What servers may do.
+        servers: PermissionRules,
+    },
+    /// The same rules for everybody.
+    Limited(PermissionRules),
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Access {
+            system_account: "system".to_owned(),
+            system_user: None,
+            provisioning: None,
+            certificates: Certificates::default(),
+            users: UserList::default(),
+        }
+    }
+}

@@ -31,6 +31,8 @@ pub struct UserList {
     /// Name of the user that a connection without user name and token is taken for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_auth_user: Option<String>,
+    /// Nobody comes in with a certificate alone.
+    pub login_required: bool,
 }
 
 /// An account: messages stay in it.
@@ -227,11 +229,6 @@ impl UserList {
         self.users.is_empty()
     }
 
-    /// Whether a connection has to say who it is.
-    pub fn demands_login(&self) -> bool {
-        !self.users.is_empty() && self.no_auth_user.is_none()
-    }
-
     fn has_secrets(&self) -> bool {
         self.users.iter().any(|user| user.password.is_some() || user.token.is_some())
     }
@@ -378,7 +375,6 @@ mod tests {
             Some(AllowResponses::default())
         );
         assert_eq!(read.users[1].certificate, CertificateRule::Required);
-        assert!(!read.demands_login());
         let again = list(&serde_json::to_string(&read).unwrap());
         assert_eq!(again, Ok(read.clone()));
         let shown = format!("{read:?}");

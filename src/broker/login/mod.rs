@@ -1,0 +1,85 @@
+//! Who comes in, in which account, with which rights.
+//!
+//! A pure decision over what a connection shows of itself (go-choria `broker/network/choria_auth.go`). Tokens that
+//! Choria signs are refused; a certificate, or a user of the list, is the way in.
+
+mod gate;
+mod refusal;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+pub use gate::BadAccess;
+pub(super) use gate::Gate;
+pub(super) use refusal::Refusal;
+
+use self::gate::User;
+use super::access::{ConnectionType, Login};
+use super::permissions::Permissions;
+use crate::util::secret::Secret;
+
+/// What a connection shows of itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Attempt<'a> {
+    /// Where it comes from.
+    pub address: IpAddr,
+    pub tls: TlsState,
+    pub kind: ConnectionType,
+    pub user: &'a str,
+    pub password: &'a str,
+    /// `auth_token`: of a user of the list, or signed by Choria.
+    pub token: &'a str,
+}
+
+/// What TLS has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TlsState {
+    /// The connection is not encrypted.
+    Off,
+    /// There is no certificate that the CA has signed.
+    Anonymous,
+    /// The peer has proven a certificate of the CA.
+    Verified,
+}
+
+/// The place of a connection that was let in.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    /// Index of the account.
+    pub account: u32,
+    pub permissions: Permissions,
+    pub via: Via,
+}
+
+/// How a connection came in, so that it can be decided again under other settings.
+#[derive(Debug, Clone)]
+pub(super) enum Via {
+    /// From this process.
+    Internal,
+    /// Without saying who it is: by certificate, or where nobody is asked.
+    Unnamed,
+    /// As the user of the system account.
+    System(Arc<Login>),
+    /// As the provisioner.
+    Provisioner(Arc<Secret<String>>),
+    /// As one of the list.
+    User(Arc<User>),
+}
+
+impl Via {
+    /// The name of the user, if it has one.
+    pub fn user(&self) -> Option<&str> {
+        match self {
+            Via::Internal | Via::Unnamed => None,
+            Via::System(login) => Some(&login.user),
+            Via::Provisioner(_) => Some(PROVISIONER),
+            Via::User(user) => user.name.as_deref(),
+        }
+    }
+}
+
+/// Name of the user that gives servers their identity.
+const PROVISIONER: &str = "provisioner";
+
+#[cfg(test)]
+mod tests;

@@ -226,6 +226,8 @@ impl Connection {
 
     /// Ends it for good.
     pub fn close(&mut self) {
+        // What its own loop has not encrypted yet, as far as the socket takes it.
+        self.transport.farewell(&self.endpoint.link);
         self.endpoint.link.close();
     }
 }

@@ -412,3 +412,6 @@ fn write_some(socket: &mut impl Write, bytes: &[u8]) -> Result<usize, io::ErrorK
     }
     Ok(written)
 }
+
+#[cfg(test)]
+mod tests;

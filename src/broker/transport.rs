@@ -100,6 +100,15 @@ impl Transport {
         }
     }
 
+    /// Sends what it can, and says good-bye, to a peer that ended the session or is given up.
+    pub fn farewell(&mut self, link: &Link) {
+        if let Some(tls) = self.tls() {
+            tls.pump(link, 0);
+            tls.end();
+            tls.pump(link, 0);
+        }
+    }
+
     /// Says good-bye once everything was sent; false when something still waits.
     pub fn end(&mut self, link: &Link) -> bool {
         if let Some(tls) = self.tls() {

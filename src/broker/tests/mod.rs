@@ -3,7 +3,7 @@
 mod delivery;
 mod lifecycle;
 mod protocol;
-mod tls;
+pub(super) mod tls;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -6,7 +6,10 @@ use std::time::SystemTime;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned,
+    SupportedProtocolVersion,
+};
 
 use super::*;
 use crate::broker::TlsFirst;
@@ -14,15 +17,15 @@ use crate::crypto::issue::{Authority, KeyKind, LeafRequest};
 
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
-struct Pki {
+pub(in crate::broker) struct Pki {
     authority: Authority,
     roots: Arc<RootCertStore>,
 }
 
-type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+pub(in crate::broker) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 impl Pki {
-    fn new() -> Pki {
+    pub fn new() -> Pki {
         let authority = Authority::new_p256("test CA", SystemTime::now()).expect("authority");
         let mut roots = RootCertStore::empty();
         let der = CertificateDer::from_pem_slice(authority.ca_pem().as_bytes()).expect("pem");
@@ -30,8 +33,13 @@ impl Pki {
         Pki { authority, roots: Arc::new(roots) }
     }
 
-    fn issue(&self, name: &str) -> Identity {
-        let mut request = LeafRequest::new(name, SystemTime::now(), YEAR);
+    pub fn issue(&self, name: &str) -> Identity {
+        self.issue_from(name, SystemTime::now())
+    }
+
+    /// A certificate for the year from `start`.
+    fn issue_from(&self, name: &str, start: SystemTime) -> Identity {
+        let mut request = LeafRequest::new(name, start, YEAR);
         request.key = KeyKind::P256;
         let issued = self.authority.issue(&request).expect("certificate");
         let certificate = CertificateDer::from_pem_slice(issued.certificate_pem.as_bytes());
@@ -39,7 +47,7 @@ impl Pki {
         (vec![certificate.expect("pem")], key.expect("pem"))
     }
 
-    fn server(&self) -> Arc<ServerConfig> {
+    pub fn server(&self) -> Arc<ServerConfig> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let roots = self.roots.clone();
         let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider.clone());
@@ -52,16 +60,24 @@ impl Pki {
         Arc::new(config.expect("config"))
     }
 
-    fn client(&self, identity: Option<Identity>) -> Arc<ClientConfig> {
+    pub fn client(&self, identity: Option<Identity>) -> Arc<ClientConfig> {
+        Arc::new(self.client_of_version(identity, &rustls::version::TLS13))
+    }
+
+    pub fn client_of_version(
+        &self,
+        identity: Option<Identity>,
+        version: &'static SupportedProtocolVersion,
+    ) -> ClientConfig {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(&[version])
             .expect("versions")
             .with_root_certificates(self.roots.clone());
-        Arc::new(match identity {
+        match identity {
             Some((chain, key)) => config.with_client_auth_cert(chain, key).expect("config"),
             None => config.with_no_client_auth(),
-        })
+        }
     }
 }
 
@@ -78,7 +94,7 @@ fn upgrade(broker: &Broker, config: Arc<ClientConfig>) -> Stream {
     StreamOwned::new(ClientConnection::new(config, name).expect("client"), peer.socket)
 }
 
-fn expect(stream: &mut Stream, text: &str) {
+fn expect(stream: &mut impl Read, text: &str) {
     let mut got = vec![0; text.len()];
     stream.read_exact(&mut got).expect("answer");
     assert_eq!(String::from_utf8_lossy(&got), text);
@@ -203,4 +219,137 @@ fn a_certificate_may_be_demanded_in_the_handshake() {
     let mut stream = upgrade(&broker, pki.client(Some(pki.issue("node"))));
     stream.write_all(b"CONNECT {\"verbose\":false}\r\nPING\r\n").expect("send");
     expect(&mut stream, "PONG\r\n");
+}
+
+/// A socket that sends one byte at a time.
+struct Dripping(TcpStream);
+
+impl Read for Dripping {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for Dripping {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes.get(..1).unwrap_or_default())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[test]
+fn slow_handshakes_hold_no_thread() {
+    let pki = Pki::new();
+    let broker = start(Settings { handshake_threads: 1, ..tls_settings(&pki) });
+    let config = pki.client(Some(pki.issue("slow")));
+    let mut slow: Vec<_> = (0..20)
+        .map(|_| {
+            let stream = upgrade(&broker, config.clone());
+            let mut wire = Vec::new();
+            let (mut client, mut socket) = stream.into_parts();
+            client.write_tls(&mut wire).expect("memory");
+            let (most, rest) = wire.split_at(wire.len() - 20);
+            for byte in most {
+                socket.write_all(&[*byte]).expect("send");
+            }
+            (StreamOwned::new(client, Dripping(socket)), rest.to_vec())
+        })
+        .collect();
+    let mut quick = upgrade(&broker, config.clone());
+    quick.write_all(b"CONNECT {\"verbose\":false}\r\nPING\r\n").expect("send");
+    expect(&mut quick, "PONG\r\n");
+    for (stream, rest) in &mut slow {
+        stream.sock.0.write_all(rest).expect("send");
+        stream.write_all(b"CONNECT {\"verbose\":false}\r\nPING\r\n").expect("send");
+        let mut answer = [0; 6];
+        stream.read_exact(&mut answer).expect("answer");
+        assert_eq!(&answer, b"PONG\r\n");
+    }
+}
+
+#[test]
+fn a_crowd_waits_for_its_turn() {
+    let pki = Pki::new();
+    let settings =
+        Settings { handshake_threads: 1, handshakes_waiting_max: 2, ..tls_settings(&pki) };
+    let broker = start(settings);
+    let config = pki.client(Some(pki.issue("node")));
+    let threads: Vec<_> = (0..8)
+        .map(|_| {
+            let (address, config) = (broker.local_addr(), config.clone());
+            std::thread::spawn(move || {
+                for _ in 0..10 {
+                    let mut socket = TcpStream::connect(address).expect("connect");
+                    let mut byte = [0];
+                    while byte != *b"\n" {
+                        socket.read_exact(&mut byte).expect("INFO");
+                    }
+                    let name = ServerName::try_from("localhost").expect("name");
+                    let client = ClientConnection::new(config.clone(), name).expect("client");
+                    let mut stream = StreamOwned::new(client, socket);
+                    stream.write_all(b"CONNECT {\"verbose\":false}\r\nPING\r\n").expect("send");
+                    expect(&mut stream, "PONG\r\n");
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().expect("every client is served"));
+    eventually("all are counted", || broker.statistics().total_connections == 80);
+}
+
+#[test]
+fn refused_clients_learn_why() {
+    let pki = Pki::new();
+    let broker = start(tls_settings(&pki));
+    let long_ago = SystemTime::now() - 2 * YEAR;
+    let cases = [
+        (pki.issue_from("node", long_ago), "CertificateExpired"),
+        // Of an authority with the same name.
+        (Pki::new().issue("node"), "DecryptError"),
+    ];
+    for (identity, alert) in cases {
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            let config =
+                pki.client_of_version(Some((identity.0.clone(), identity.1.clone_key())), version);
+            let mut stream = upgrade(&broker, Arc::new(config));
+            let sent = stream.write_all(b"CONNECT {}\r\n");
+            let error = sent.and_then(|()| stream.read(&mut [0; 10])).expect_err("refused");
+            assert!(error.to_string().contains(alert), "{error}");
+        }
+    }
+    eventually("they are gone", || broker.statistics().connections == 0);
+}
+
+#[test]
+fn what_was_asked_before_the_end_is_answered() {
+    let pki = Pki::new();
+    let broker = start(tls_settings(&pki));
+    let mut stream = upgrade(&broker, pki.client(Some(pki.issue("node"))));
+    stream.write_all(b"CONNECT {\"verbose\":false}\r\nPING\r\n").expect("send");
+    expect(&mut stream, "PONG\r\n");
+    stream.conn.writer().write_all(b"PING\r\n").expect("memory");
+    stream.conn.send_close_notify();
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).expect("a clean end");
+    assert!(rest.ends_with("PONG\r\n"), "{rest}");
+    eventually("it is gone", || broker.statistics().connections == 0);
+}
+
+#[test]
+fn peers_that_leave_while_they_wait_cost_nothing() {
+    let pki = Pki::new();
+    let broker = start(Settings { handshake_threads: 1, ..tls_settings(&pki) });
+    let config = pki.client(None);
+    for _ in 0..300 {
+        let (mut client, mut socket) = upgrade(&broker, config.clone()).into_parts();
+        client.write_tls(&mut socket).expect("send");
+    }
+    let mut stream = upgrade(&broker, pki.client(Some(pki.issue("node"))));
+    stream.write_all(b"CONNECT {\"verbose\":false}\r\nPING\r\n").expect("send");
+    expect(&mut stream, "PONG\r\n");
+    eventually("they are gone", || broker.statistics().connections == 1);
+    assert_eq!(broker.shared.handshakes.waiting(), 0);
 }

@@ -18,7 +18,6 @@ pub(in crate::broker) struct Handshake {
     arrived: Vec<u8>,
     flight: Flight,
     work: Option<Arc<Ticket>>,
-    has_begun: bool,
     /// When it has had its turn or is given up, in milliseconds of the broker's clock.
     limit_ms: u64,
     /// Reading was stopped, because much came before its turn.
@@ -32,7 +31,6 @@ impl Handshake {
             arrived: Vec::new(),
             flight: Flight::default(),
             work: None,
-            has_begun: false,
             limit_ms,
             is_paused: false,
         }
@@ -48,7 +46,7 @@ impl Handshake {
     pub fn patience_ms(&self, now_ms: u64, pool: &HandshakePool, timeout_ms: u64) -> u64 {
         if self.is_worked_on() {
             self.limit_ms
-        } else if !self.has_begun && pool.waiting() > 0 {
+        } else if pool.waiting() > 0 {
             self.limit_ms.min(now_ms + timeout_ms)
         } else {
             now_ms
@@ -94,7 +92,6 @@ impl Handshake {
     /// The work was done.
     pub fn resume(&mut self, link: &Link) {
         self.work = None;
-        self.has_begun = true;
         if std::mem::take(&mut self.is_paused) {
             link.watch_read(true);
         }

@@ -2,7 +2,7 @@ use super::*;
 use crate::crypto::issue::{Authority, Issued, KeyKind, LeafRequest};
 use crate::security::testkit::Folder;
 use crate::security::{Kind, Provider, Settings};
-use rustls::{ClientConnection, Connection, ProtocolVersion, ServerConnection};
+use rustls::{ClientConnection, Connection, HandshakeKind, ProtocolVersion, ServerConnection};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
@@ -38,6 +38,7 @@ struct Outcome {
     version: Option<ProtocolVersion>,
     suite: String,
     client_certificates: usize,
+    kind: Option<HandshakeKind>,
 }
 
 /// Shakes hands in memory; the error is that of whoever refused.
@@ -63,6 +64,7 @@ fn shake_with(
     Ok(Outcome {
         version: server.protocol_version(),
         suite: format!("{:?}", server.negotiated_cipher_suite().unwrap().suite()),
+        kind: server.handshake_kind(),
         client_certificates: server.peer_certificates().map_or(0, <[_]>::len),
     })
 }
@@ -252,4 +254,30 @@ fn tls_1_2_works_with_the_configured_suite() {
         shake_with(server.server_tls().unwrap(), Arc::new(old), "broker.example.net").unwrap();
     assert_eq!(outcome.version, Some(ProtocolVersion::TLSv1_2));
     assert_eq!(outcome.suite, "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256");
+}
+
+#[test]
+fn nobody_resumes_a_session() {
+    let broker = issue(root(), "broker.example.net", |_| ());
+    let alice = issue(root(), "alice.mcollective", |_| ());
+    let server = provider(Some(&broker), |_| ()).server_tls().unwrap();
+    for version in [&TLS12, &TLS13] {
+        // A client that keeps every ticket and session it can get.
+        let own = provider(Some(&alice), |_| ()).client_tls().unwrap();
+        let mut client = ClientConfig::builder_with_provider(own.crypto_provider().clone())
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(NoVerification {
+                provider: own.crypto_provider().clone(),
+            }))
+            .with_client_cert_resolver(own.client_auth_cert_resolver.clone());
+        client.resumption = Resumption::in_memory_sessions(8);
+        let client = Arc::new(client);
+        for _ in 0..3 {
+            let outcome = shake_with(server.clone(), client.clone(), "broker.example.net").unwrap();
+            assert_eq!(outcome.kind, Some(HandshakeKind::Full), "{version:?}");
+            assert_eq!(outcome.client_certificates, 1);
+        }
+    }
 }

@@ -10,6 +10,7 @@ pub mod crypto;
 pub mod ddl;
 pub mod http;
 pub mod logging;
+pub mod monitor;
 pub mod nats;
 pub mod net;
 pub mod protocol;

@@ -69,9 +69,17 @@ impl Connection {
         cx.home.epoll.add(&socket, token, Interest::READ)?;
         let link = Link::new(token, cx.home.clone(), is_tls, socket.clone());
         let first_ping = settings.first_ping.min(settings.ping_interval).as_millis() as u64;
-        let peer = Peer { address, kind, client_id, is_tls, identity: None, name: String::new() };
+        let peer = Peer {
+            address,
+            kind,
+            client_id,
+            is_tls,
+            identity: None,
+            name: String::new(),
+            library: None,
+        };
         Ok(Connection {
-            endpoint: Endpoint::new(link, peer),
+            endpoint: Endpoint::new(link, peer, cx.now_ms),
             protocol: Protocol::Client(session),
             transport,
             socket,
@@ -114,17 +122,38 @@ impl Connection {
         };
         let input = buffers.read.get_mut(..kept + count).unwrap_or_default();
         if self.transport.is_plain() {
-            self.protocol.feed(&mut self.endpoint, input, cx)?;
+            self.feed(input, cx)?;
             return Ok(count);
         }
         buffers.plain.clear();
         let link = &self.endpoint.link;
         let received = self.transport.receive(input, &mut buffers.plain, link, cx.now_ms)?;
-        self.protocol.feed(&mut self.endpoint, &buffers.plain, cx)?;
+        self.feed(&buffers.plain, cx)?;
         match received {
             Received::Ended => Err(End::silent(Reason::ClientClosed)),
             Received::Open => Ok(count),
         }
+    }
+
+    /// Handles protocol bytes, and writes down what they came to.
+    fn feed(&mut self, input: &[u8], cx: &mut Context) -> Result<(), End> {
+        let before = cx.counted();
+        let result = self.protocol.feed(&mut self.endpoint, input, cx);
+        let done = cx.counted().since(before);
+        let record = &mut self.endpoint.record;
+        record.active_ms = cx.now_ms;
+        record.in_messages += done.in_messages;
+        record.in_bytes += done.in_bytes;
+        let account = self.protocol.account_index();
+        if let Some(report) = account.and_then(|index| cx.account_reports.get_mut(index as usize)) {
+            report.traffic.add(done);
+        }
+        result
+    }
+
+    /// The way its bytes travel.
+    pub fn transport(&self) -> &Transport {
+        &self.transport
     }
 
     /// Sends INFO in clear to a peer that did not begin with TLS.
@@ -179,10 +208,26 @@ impl Connection {
         if endpoint.pings_out >= settings.pings_max {
             return Err(End::told(Reason::Stale, "Stale Connection"));
         }
+        self.ping(cx);
+        Ok(())
+    }
+
+    fn ping(&mut self, cx: &mut Context) {
+        let endpoint = &mut self.endpoint;
         endpoint.pings_out += 1;
+        endpoint.record.pinged(cx.shared.started.elapsed());
         endpoint.is_greeted = true;
         cx.router.stage.answer(&endpoint.link, b"PING\r\n");
-        Ok(())
+    }
+
+    /// Sends a PING for its round-trip time, if that is not known and nobody who types would be surprised.
+    pub fn measure(&mut self, cx: &mut Context) {
+        let endpoint = &self.endpoint;
+        let is_program = endpoint.peer.library.as_ref().is_some_and(|it| !it.language.is_empty());
+        let is_quiet = endpoint.record.rtt().is_none() && endpoint.pings_out == 0;
+        if endpoint.phase == Phase::Open && endpoint.is_greeted && is_program && is_quiet {
+            self.ping(cx);
+        }
     }
 
     /// From now on it only gets what waits for it, then the end, for as long as it may linger.

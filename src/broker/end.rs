@@ -40,6 +40,32 @@ pub(super) enum Reason {
     Panic,
 }
 
+impl Reason {
+    /// What nats-server calls it (`server/monitor.go`, ClosedState); tools compare these words.
+    pub fn words(&self) -> &'static str {
+        match self {
+            Reason::ClientClosed | Reason::ClientError(_) => "Client Closed",
+            Reason::Socket(_) => "Read Error",
+            Reason::SlowConsumer(Failure::PendingBytes) => "Slow Consumer (Pending Bytes)",
+            Reason::SlowConsumer(Failure::WriteDeadline) => "Slow Consumer (Write Deadline)",
+            Reason::SlowConsumer(Failure::Socket(_)) => "Write Error",
+            Reason::Protocol(Fault::ControlLineTooLong { .. }) => "Maximum Control Line Exceeded",
+            Reason::Protocol(Fault::PayloadTooLarge { .. }) => "Maximum Message Payload Exceeded",
+            Reason::Protocol(_) => "Parse Error",
+            Reason::BadJson => "Protocol Violation",
+            Reason::BadOptions => "Bad Client Protocol Version",
+            Reason::HeadersNotAgreed => "Message Header Violation",
+            Reason::Refused(_) => "Authentication Failure",
+            Reason::TooManyConnections => "Maximum Connections Exceeded",
+            Reason::AuthTimeout | Reason::Displaced => "Authentication Timeout",
+            Reason::TlsTimeout | Reason::TlsWait | Reason::Tls(_) => "TLS Handshake Failure",
+            Reason::Stale => "Stale Connection",
+            Reason::LameDuck | Reason::Shutdown => "Server Shutdown",
+            Reason::Panic => "Internal Client",
+        }
+    }
+}
+
 impl End {
     pub fn silent(reason: Reason) -> End {
         End { reason, say: None }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::link::Link;
 use super::listeners::Kind;
+use super::monitor::{Library, Record};
 use super::shared::Context;
 
 /// How far a connection has come.
@@ -33,6 +34,15 @@ pub(super) struct Peer {
     pub identity: Option<String>,
     /// Name it gave itself.
     pub name: String,
+    /// What it is written with.
+    pub library: Option<Arc<Library>>,
+}
+
+impl Peer {
+    /// Who it is, as far as that was proven; empty otherwise.
+    pub fn user(&self) -> &str {
+        self.identity.as_deref().unwrap_or_default()
+    }
 }
 
 /// What every kind of connection has besides its socket and its protocol.
@@ -41,6 +51,8 @@ pub(super) struct Endpoint {
     pub link: Arc<Link>,
     pub peer: Box<Peer>,
     pub phase: Phase,
+    /// What it did.
+    pub record: Record,
     /// PINGs without answer.
     pub pings_out: u8,
     /// Something came since the last PING was due.
@@ -50,12 +62,13 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    pub fn new(link: Arc<Link>, peer: Peer) -> Endpoint {
+    pub fn new(link: Arc<Link>, peer: Peer, now_ms: u64) -> Endpoint {
         let phase = if peer.is_tls { Phase::Handshake } else { Phase::Connecting };
         Endpoint {
             link,
             peer: Box::new(peer),
             phase,
+            record: Record::new(now_ms),
             pings_out: 0,
             is_active: false,
             is_greeted: false,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::listeners::Incoming;
+use super::monitor::Question;
 use super::pool::Pool;
 use super::tls::Worked;
 use crate::sys::{Epoll, Interest, Wake};
@@ -50,6 +51,8 @@ pub(super) enum Mail {
     Flush(Vec<u64>),
     /// Decide again about the connections that are in.
     Readmit,
+    /// Say something about your connections.
+    Question(Question),
     /// Fail.
     #[cfg(test)]
     Break,

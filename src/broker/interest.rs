@@ -104,6 +104,13 @@ impl Sub {
         self.delivered.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// Messages delivered so far.
+    pub fn delivered(&self) -> u64 {
+        let delivered = self.delivered.load(Ordering::Relaxed);
+        // Those over the limit are counted and not sent.
+        if self.limit() == 0 { delivered } else { delivered.min(self.limit()) }
+    }
+
     /// Sets the limit; false when it was reached already.
     pub fn set_limit(&self, max: u64) -> bool {
         self.max.store(max, Ordering::Relaxed);
@@ -391,6 +398,7 @@ struct Tables {
     exact: HashMap<Arc<[u8]>, Members, Seed>,
     wild: Node,
     count: usize,
+    inserts: u64,
 }
 
 impl Interest {
@@ -400,7 +408,12 @@ impl Interest {
         Interest {
             account,
             seed,
-            tables: RwLock::new(Tables { exact: HashMap::with_hasher(seed), wild, count: 0 }),
+            tables: RwLock::new(Tables {
+                exact: HashMap::with_hasher(seed),
+                wild,
+                count: 0,
+                inserts: 0,
+            }),
             exact_generations: (0..GENERATIONS).map(|_| AtomicU64::new(0)).collect(),
             wild_generation: AtomicU64::new(0),
         }
@@ -409,6 +422,12 @@ impl Interest {
     /// Number of subscriptions.
     pub fn count(&self) -> usize {
         self.tables.read().unwrap_or_else(PoisonError::into_inner).count
+    }
+
+    /// Subscriptions that were ever added, and those of them that are gone.
+    pub fn changes(&self) -> (u64, u64) {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        (tables.inserts, tables.inserts - tables.count as u64)
     }
 
     /// The hash that stamps and caches go by.
@@ -475,6 +494,7 @@ impl Interest {
         });
         members.insert(sub.clone());
         tables.count += 1;
+        tables.inserts += 1;
         self.changed(&sub.subject, is_wild);
         sub
     }

@@ -43,6 +43,8 @@ struct Outbound {
     /// Bytes of the first chunk that are sent already.
     offset: usize,
     queued_bytes: usize,
+    /// Bytes that were ever given to it.
+    sent_bytes: u64,
     is_writing: bool,
     /// The home was told to go on with the queue.
     is_handed_over: bool,
@@ -116,6 +118,7 @@ impl Link {
                 queue: VecDeque::new(),
                 offset: 0,
                 queued_bytes: 0,
+                sent_bytes: 0,
                 is_writing: false,
                 is_handed_over: false,
                 is_listed: false,
@@ -148,6 +151,7 @@ impl Link {
                 self.fail(&mut out, Failure::PendingBytes);
                 return Sent::Gone;
             }
+            out.sent_bytes += parcel.len() as u64;
             if self.is_tls || by_home {
                 out.push(parcel);
                 return match std::mem::replace(&mut out.is_handed_over, true) {
@@ -334,6 +338,12 @@ impl Link {
 
     pub fn failure(&self) -> Option<Failure> {
         lock(&self.out).failure
+    }
+
+    /// Bytes that wait to be sent, and those that were ever given to it.
+    pub fn amounts(&self) -> (usize, u64) {
+        let out = lock(&self.out);
+        (out.queued_bytes, out.sent_bytes)
     }
 
     /// Whether nothing waits to be sent.

@@ -37,6 +37,7 @@ mod letter;
 mod link;
 mod listeners;
 mod login;
+mod monitor;
 mod permissions;
 mod pool;
 mod protocol;
@@ -65,16 +66,20 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub use login::BadAccess;
+pub use monitor::{
+    AccountReport, CertificateReport, ConnectionQuery, ConnectionReport, ConnectionState, Detail,
+    Event, Library, Lookups, Observer, Order, Page, SubscriptionQuery, SubscriptionReport, Traffic,
+};
 pub use settings::{Import, Settings, TlsFirst};
 
 use crate::sys;
 use access::Access;
-use home::{Bounds, Counters, Home, Indexes, Mail};
+use home::{Bounds, Home, Indexes, Mail};
 use listeners::{Incoming, Kind, Listeners};
 use pool::Pool;
 use shard::Shard;
@@ -241,24 +246,12 @@ impl Broker {
 
     /// What it did so far.
     pub fn statistics(&self) -> Statistics {
-        let sum = |counter: fn(&Counters) -> &AtomicU64| -> u64 {
-            let counters = self.shared.homes.iter().map(|home| &home.counters);
-            counters.map(|counters| counter(counters).load(Ordering::Relaxed)).sum()
-        };
-        Statistics {
-            connections: sum(|counters| &counters.connections),
-            admitted: self.shared.admitted() as u64,
-            total_connections: sum(|counters| &counters.accepted),
-            subscriptions: self.shared.accounts.subscriptions() as u64,
-            in_messages: sum(|counters| &counters.in_messages),
-            in_bytes: sum(|counters| &counters.in_bytes),
-            out_messages: sum(|counters| &counters.out_messages),
-            out_bytes: sum(|counters| &counters.out_bytes),
-            slow_consumers: sum(|counters| &counters.slow_consumers),
-            stale_connections: sum(|counters| &counters.stale),
-            refused: sum(|counters| &counters.refused),
-            panics: sum(|counters| &counters.panics),
-        }
+        self.shared.statistics()
+    }
+
+    /// A view on it for those that report.
+    pub fn observer(&self) -> Observer {
+        Observer::new(self.shared.clone())
     }
 }
 

@@ -39,6 +39,18 @@ impl Protocol {
         }
     }
 
+    /// The session of a client.
+    pub fn session(&self) -> Option<&Session> {
+        match self {
+            Protocol::Client(session) => Some(session),
+        }
+    }
+
+    /// The account that what it does counts for.
+    pub fn account_index(&self) -> Option<u32> {
+        self.session().map(|session| session.account().index)
+    }
+
     /// Ends what it wants from others.
     pub fn withdraw(&mut self, cx: &mut Context) {
         match self {

@@ -9,6 +9,7 @@ use super::home::Home;
 use super::interest::{Interest, Matches, Stamp, Sub};
 use super::letter::Letter;
 use super::link::Link;
+use super::monitor::Lookups;
 use super::permissions::Memo;
 use super::stage::{Stage, Tail, WIDE};
 use crate::nats::codec::{Publish, encode};
@@ -278,9 +279,26 @@ impl Router {
         self.stage.answer(origin.link, &line);
     }
 
+    /// What is kept of look-ups, and how many there were.
+    pub fn lookups(&self) -> Lookups {
+        let mut sum = Lookups::default();
+        for cache in &self.caches {
+            sum.misses += cache.misses;
+            for kept in cache.slots.iter().flatten() {
+                let receivers = kept.matches.len() as u64;
+                sum.kept += 1;
+                sum.receivers += receivers;
+                sum.receivers_max = sum.receivers_max.max(receivers);
+            }
+        }
+        sum
+    }
+
     /// Forgets what was looked up, so that closed connections are not kept in memory by it.
     pub fn forget(&mut self) {
-        self.caches.fill_with(Cache::default);
+        for cache in &mut self.caches {
+            *cache = Cache { misses: cache.misses, ..Cache::default() };
+        }
     }
 }
 
@@ -325,6 +343,8 @@ struct Cache {
     slots: Vec<Option<Kept>>,
     subs: usize,
     last: Option<Last>,
+    /// Look-ups that found nothing here.
+    misses: u64,
 }
 
 /// The look-up before this one: a publisher often stays with a subject.
@@ -384,6 +404,7 @@ impl Cache {
             kept.is_used = true;
             return kept.matches.clone();
         }
+        self.misses += 1;
         let matches = Rc::new(interest.find(subject));
         self.keep(Kept {
             hash,

@@ -64,6 +64,16 @@ impl Session {
         }
     }
 
+    /// Where it publishes and subscribes.
+    pub fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    /// What it is subscribed to.
+    pub fn subs(&self) -> &Subs {
+        &self.subs
+    }
+
     /// Whether INFO may be sent at any time.
     pub fn takes_info(&self, endpoint: &Endpoint) -> bool {
         endpoint.phase == Phase::Open && endpoint.is_greeted && self.options.protocol >= 1
@@ -156,6 +166,7 @@ impl Session {
             }
             ClientOp::Pong => {
                 endpoint.pings_out = 0;
+                endpoint.record.ponged(cx.shared.started.elapsed());
                 Ok(())
             }
             ClientOp::Ok => Ok(()),
@@ -211,6 +222,7 @@ impl Session {
         };
         endpoint.link.set_takes_headers(options.headers);
         endpoint.peer.name = options.name.chars().take(NAME_CHARS_MAX).collect();
+        endpoint.peer.library = Some(cx.libraries.share(&options.lang, &options.version));
         let user = self.via.user().unwrap_or_default();
         let account = &self.account.name;
         log::debug!("broker: connected {} account={account} user={user:?}", endpoint.peer);

@@ -10,6 +10,7 @@ use super::endpoint::Phase;
 use super::home::{Home, LISTENERS, Mail, WAKE, add};
 use super::link::Failure;
 use super::listeners::{Incoming, Kind, Listeners};
+use super::monitor::{Closed, Detail, Event, Sources, last_report, report};
 use super::shared::{Context, Shared};
 use super::slab::Slab;
 use super::timers::Wheel;
@@ -46,6 +47,9 @@ pub(super) struct Shard {
     log: Throttle,
     next_home: usize,
     connections: Slab<Connection>,
+    /// Those of them that come from this process.
+    internal: usize,
+    closed: Closed,
     wheel: Wheel,
     blocked: Vec<u64>,
     /// Connections in the order they came, for those that never authenticate.
@@ -68,6 +72,7 @@ pub(super) struct Buffers {
 
 impl Shard {
     pub fn new(shared: Arc<Shared>, home: Arc<Home>, listeners: Listeners) -> Shard {
+        let closed = Closed::new(shared.homes.len());
         Shard {
             cx: Context::new(shared, home),
             listeners,
@@ -75,6 +80,8 @@ impl Shard {
             log: Throttle::new(LOG_LINES_MAX),
             next_home: 0,
             connections: Slab::default(),
+            internal: 0,
+            closed,
             wheel: Wheel::new(),
             blocked: Vec::new(),
             arrivals: std::collections::VecDeque::new(),
@@ -155,6 +162,7 @@ impl Shard {
         if !was_admitted && connection.endpoint.phase == Phase::Open {
             self.unadmitted -= 1;
             connection.is_admitted = true;
+            self.tell_of_new(&connection);
         }
         match result {
             Ok(()) => self.rearm(&mut connection),
@@ -284,9 +292,11 @@ impl Shard {
                     self.connections.put_back(token, connection);
                     self.arrivals.push_back(token);
                     self.unadmitted += 1;
-                    add(&self.cx.home.counters.accepted, 1);
                     if kind == Kind::Client {
+                        add(&self.cx.home.counters.accepted, 1);
                         self.refuse_without_room(token);
+                    } else {
+                        self.internal += 1;
                     }
                 }
                 Err(error) => {
@@ -343,6 +353,16 @@ impl Shard {
                         let (buffers, cx) = (&mut shard.buffers, &mut shard.cx);
                         connection.on_handshake(worked.outcome, buffers, cx)
                     });
+                }
+                Mail::Question(question) => {
+                    let (connections, closed, cx) = (&self.connections, &self.closed, &self.cx);
+                    let unmeasured = Sources { connections, closed, cx }.answer(question);
+                    for token in unmeasured {
+                        self.serve(token, |connection, shard| {
+                            connection.measure(&mut shard.cx);
+                            Ok(())
+                        });
+                    }
                 }
                 Mail::Flush(tokens) => {
                     for token in tokens {
@@ -475,6 +495,7 @@ impl Shard {
                 self.log.log(log::Level::Info, text);
             }
         }
+        self.write_down(connection, &end.reason);
         connection.protocol.withdraw(&mut self.cx);
         connection.say_why(&end, &mut self.cx);
         if !connection.is_admitted {
@@ -497,12 +518,46 @@ impl Shard {
         if connection.is_admitted && connection.endpoint.peer.kind == Kind::Client {
             self.cx.shared.dismiss();
         }
+        if connection.endpoint.peer.kind != Kind::Client {
+            self.internal -= 1;
+        }
         self.connections.release(token);
         self.count_connections();
     }
 
+    /// Tells those who want to know that a connection was admitted.
+    fn tell_of_new(&self, connection: &Connection) {
+        let events = &self.cx.shared.events;
+        if connection.endpoint.peer.kind == Kind::Client && events.is_wanted() {
+            let report = report(connection, &self.cx.shared, Detail::default());
+            events.tell(Event::Connected(Arc::new(report)));
+        }
+    }
+
+    /// Keeps what a connection was, and tells those who want to know that it ended.
+    fn write_down(&mut self, connection: &Connection, reason: &Reason) {
+        if connection.endpoint.peer.kind != Kind::Client {
+            return;
+        }
+        let report = last_report(connection, &self.cx, reason);
+        self.closed.add(report.clone());
+        match reason {
+            _ if connection.is_admitted => self.cx.shared.events.tell(Event::Disconnected(report)),
+            Reason::Refused(_) | Reason::AuthTimeout => {
+                self.cx.shared.events.tell(Event::Refused(report));
+            }
+            _ => {}
+        }
+        if matches!(reason, Reason::SlowConsumer(_))
+            && let Some(account) = connection.protocol.account_index()
+            && let Some(report) = self.cx.account_reports.get_mut(account as usize)
+        {
+            report.slow_consumers += 1;
+        }
+    }
+
     fn count_connections(&self) {
-        let count = self.connections.len() as u64;
+        let count = (self.connections.len() - self.internal) as u64;
         self.cx.home.counters.connections.store(count, std::sync::atomic::Ordering::Relaxed);
     }
 

@@ -3,15 +3,17 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use data_encoding::BASE32_NOPAD;
 
+use super::Statistics;
 use super::access::Access;
 use super::account::{Account, Accounts};
-use super::home::{Home, add};
+use super::home::{Counters, Home, add};
 use super::link::Link;
 use super::login::{BadAccess, Gate};
+use super::monitor::{AccountReport, Events, Libraries, Traffic};
 use super::router::Router;
 use super::session::first_limits;
 use super::settings::Settings;
@@ -33,10 +35,14 @@ pub(super) struct Shared {
     pub homes: Vec<Arc<Home>>,
     pub handshakes: HandshakePool,
     pub started: Instant,
+    /// The same moment as other clocks show it.
+    pub started_at: SystemTime,
     info: ServerInfo,
     next_client_id: AtomicU64,
     admitted: AtomicUsize,
     pub is_lame: AtomicBool,
+    /// Who wants to know what happens to connections.
+    pub events: Events,
     /// An event loop ended without being told to.
     pub has_failed: AtomicBool,
 }
@@ -60,9 +66,11 @@ impl Shared {
             settings,
             homes,
             started: Instant::now(),
+            started_at: SystemTime::now(),
             next_client_id: AtomicU64::new(1),
             admitted: AtomicUsize::new(0),
             is_lame: AtomicBool::new(false),
+            events: Events::default(),
             has_failed: AtomicBool::new(false),
         })
     }
@@ -105,6 +113,33 @@ impl Shared {
 
     pub fn admitted(&self) -> usize {
         self.admitted.load(Ordering::Relaxed)
+    }
+
+    /// What is told to everybody.
+    pub fn info(&self) -> &ServerInfo {
+        &self.info
+    }
+
+    /// What all event loops counted.
+    pub fn statistics(&self) -> Statistics {
+        let sum = |counter: fn(&Counters) -> &AtomicU64| -> u64 {
+            let counters = self.homes.iter().map(|home| &home.counters);
+            counters.map(|counters| counter(counters).load(Ordering::Relaxed)).sum()
+        };
+        Statistics {
+            connections: sum(|counters| &counters.connections),
+            admitted: self.admitted() as u64,
+            total_connections: sum(|counters| &counters.accepted),
+            subscriptions: self.accounts.subscriptions() as u64,
+            in_messages: sum(|counters| &counters.in_messages),
+            in_bytes: sum(|counters| &counters.in_bytes),
+            out_messages: sum(|counters| &counters.out_messages),
+            out_bytes: sum(|counters| &counters.out_bytes),
+            slow_consumers: sum(|counters| &counters.slow_consumers),
+            stale_connections: sum(|counters| &counters.stale),
+            refused: sum(|counters| &counters.refused),
+            panics: sum(|counters| &counters.panics),
+        }
     }
 
     /// The INFO line for one connection. With its account it is the one after the first PONG.
@@ -163,6 +198,10 @@ pub(super) struct Context {
     pub shared: Arc<Shared>,
     pub home: Arc<Home>,
     pub router: Router,
+    /// The client libraries its connections have.
+    pub libraries: Libraries,
+    /// What its connections did, by index of the account.
+    pub account_reports: Vec<AccountReport>,
     pub now_ms: u64,
     /// Receivers of this turn that have too much waiting.
     pub crowded: Vec<Arc<Link>>,
@@ -173,6 +212,8 @@ pub(super) struct Context {
 impl Context {
     pub fn new(shared: Arc<Shared>, home: Arc<Home>) -> Context {
         Context {
+            libraries: Libraries::default(),
+            account_reports: vec![AccountReport::default(); shared.accounts.iter().count()],
             router: Router::new(shared.accounts.clone(), home.clone()),
             now_ms: shared.now_ms(),
             shared,
@@ -188,6 +229,17 @@ impl Context {
         let notices = self.router.stage.notices();
         self.crowded.append(&mut notices.crowded);
         self.to_pump.append(&mut notices.to_pump);
+    }
+
+    /// What was counted in this turn so far.
+    pub fn counted(&self) -> Traffic {
+        let tally = &self.router.tally;
+        Traffic {
+            in_messages: tally.in_messages,
+            in_bytes: tally.in_bytes,
+            out_messages: tally.out_messages,
+            out_bytes: tally.out_bytes,
+        }
     }
 
     /// Makes what was counted visible.

@@ -72,6 +72,11 @@ impl<T> Slab<T> {
         self.count == 0
     }
 
+    /// All values that are in their places.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().filter_map(|slot| slot.value.as_deref())
+    }
+
     /// The tokens of all values.
     pub fn tokens(&self) -> Vec<u64> {
         let filled = self.slots.iter().enumerate().filter(|(_, slot)| slot.value.is_some());

@@ -8,9 +8,17 @@ use super::interest::Sub;
 /// Up to this many are searched one by one, which is quicker and smaller than a table.
 const FEW: usize = 32;
 
+/// The subscriptions of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Subs {
+    list: List,
+    /// Messages that those which are gone got.
+    delivered: u64,
+}
+
 /// A small list, or a table for connections with many.
 #[derive(Debug)]
-pub(super) enum Subs {
+enum List {
     Few(Vec<Arc<Sub>>),
     Many {
         by_sid: HashMap<Box<[u8]>, Arc<Sub>>,
@@ -19,71 +27,94 @@ pub(super) enum Subs {
     },
 }
 
-impl Default for Subs {
+impl Default for List {
     fn default() -> Self {
-        Subs::Few(Vec::new())
+        List::Few(Vec::new())
     }
 }
 
 impl Subs {
     pub fn len(&self) -> usize {
-        match self {
-            Subs::Few(list) => list.len(),
-            Subs::Many { by_sid, .. } => by_sid.len(),
+        match &self.list {
+            List::Few(list) => list.len(),
+            List::Many { by_sid, .. } => by_sid.len(),
         }
+    }
+
+    /// Messages that all of them got.
+    pub fn delivered(&self) -> u64 {
+        self.delivered + self.iter().map(|sub| sub.delivered()).sum::<u64>()
     }
 
     /// The subscription of this name, unless it ended.
     pub fn find(&self, sid: &[u8]) -> Option<&Arc<Sub>> {
-        let found = match self {
-            Subs::Few(list) => list.iter().find(|sub| sub.sid() == sid && !sub.is_ended()),
-            Subs::Many { by_sid, .. } => by_sid.get(sid),
+        let found = match &self.list {
+            List::Few(list) => list.iter().find(|sub| sub.sid() == sid && !sub.is_ended()),
+            List::Many { by_sid, .. } => by_sid.get(sid),
         };
         found.filter(|sub| !sub.is_ended())
     }
 
     /// Adds a subscription whose name is free.
     pub fn add(&mut self, sub: Arc<Sub>) {
-        match self {
-            Subs::Few(list) => {
-                if list.len() >= FEW {
-                    list.retain(|sub| !sub.is_ended());
-                }
+        let is_time = match &self.list {
+            List::Few(list) => list.len() >= FEW,
+            List::Many { by_sid, sweep_at } => by_sid.len() >= *sweep_at,
+        };
+        if is_time {
+            self.drop_ended();
+        }
+        match &mut self.list {
+            List::Few(list) => {
                 list.push(sub);
                 if list.len() > FEW {
                     let by_sid = list.drain(..).map(|sub| (sub.sid().into(), sub)).collect();
-                    *self = Subs::Many { by_sid, sweep_at: FEW * 4 };
+                    self.list = List::Many { by_sid, sweep_at: FEW * 4 };
                 }
             }
-            Subs::Many { by_sid, sweep_at } => {
-                if by_sid.len() >= *sweep_at {
-                    by_sid.retain(|_, sub| !sub.is_ended());
+            List::Many { by_sid, sweep_at } => {
+                if is_time {
                     *sweep_at = (by_sid.len() * 2).max(FEW * 4);
                 }
-                by_sid.insert(sub.sid().into(), sub);
+                // One of the same name that ended makes room for it.
+                if let Some(old) = by_sid.insert(sub.sid().into(), sub) {
+                    self.delivered += old.delivered();
+                }
             }
         }
     }
 
     pub fn remove(&mut self, sid: &[u8]) {
-        match self {
-            Subs::Few(list) => list.retain(|sub| sub.sid() != sid),
-            Subs::Many { by_sid, .. } => drop(by_sid.remove(sid)),
+        if let List::Many { by_sid, .. } = &mut self.list {
+            self.delivered += by_sid.remove(sid).map_or(0, |sub| sub.delivered());
+        } else {
+            self.retain(|sub| sub.sid() != sid);
         }
     }
 
     /// Forgets those that ended.
     pub fn drop_ended(&mut self) {
-        match self {
-            Subs::Few(list) => list.retain(|sub| !sub.is_ended()),
-            Subs::Many { by_sid, .. } => by_sid.retain(|_, sub| !sub.is_ended()),
+        self.retain(|sub| !sub.is_ended());
+    }
+
+    fn retain(&mut self, stays: impl Fn(&Sub) -> bool) {
+        let mut delivered = 0;
+        let mut check = |sub: &Arc<Sub>| {
+            let stays = stays(sub);
+            delivered += if stays { 0 } else { sub.delivered() };
+            stays
+        };
+        match &mut self.list {
+            List::Few(list) => list.retain(|sub| check(sub)),
+            List::Many { by_sid, .. } => by_sid.retain(|_, sub| check(sub)),
         }
+        self.delivered += delivered;
     }
 
     pub fn iter(&self) -> Box<dyn Iterator<Item = &Arc<Sub>> + '_> {
-        match self {
-            Subs::Few(list) => Box::new(list.iter()),
-            Subs::Many { by_sid, .. } => Box::new(by_sid.values()),
+        match &self.list {
+            List::Few(list) => Box::new(list.iter()),
+            List::Many { by_sid, .. } => Box::new(by_sid.values()),
         }
     }
 }
@@ -115,6 +146,7 @@ mod tests {
             assert!(subs.find(b"1").is_none());
             subs.drop_ended();
             assert_eq!((subs.len(), subs.iter().count()), (count - 1, count - 1));
+            assert_eq!(subs.delivered(), 1);
         }
     }
 

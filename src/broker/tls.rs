@@ -104,6 +104,23 @@ impl Tls {
         !self.unsent.is_empty()
     }
 
+    /// Version and cipher suite as Go names them, once they are agreed on.
+    pub fn names(&self) -> Option<(&'static str, &'static str)> {
+        let version = match self.connection.protocol_version()? {
+            rustls::ProtocolVersion::TLSv1_3 => "1.3",
+            rustls::ProtocolVersion::TLSv1_2 => "1.2",
+            _ => "",
+        };
+        let suite = self.connection.negotiated_cipher_suite()?.suite();
+        let name = match suite {
+            rustls::CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+            rustls::CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+            rustls::CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+            suite => suite.as_str().unwrap_or_default(),
+        };
+        Some((version, name))
+    }
+
     /// The certificate the peer proved to have, in DER.
     pub fn peer_certificate(&self) -> Option<&[u8]> {
         self.connection.peer_certificates().and_then(|chain| chain.first()).map(AsRef::as_ref)

@@ -120,4 +120,20 @@ impl Transport {
         }
         true
     }
+
+    /// Version and cipher suite of TLS as Go names them, once they are agreed on.
+    pub fn tls_names(&self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Transport::Plain | Transport::Handshake(_) => None,
+            Transport::Tls(tls) => tls.names(),
+        }
+    }
+
+    /// The certificate the peer proved to have, in DER.
+    pub fn peer_certificate(&self) -> Option<&[u8]> {
+        match self {
+            Transport::Plain | Transport::Handshake(_) => None,
+            Transport::Tls(tls) => tls.peer_certificate(),
+        }
+    }
 }

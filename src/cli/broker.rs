@@ -1,6 +1,7 @@
 //! `choria broker`: runs the message router until it is told to stop.
 
 mod listening;
+mod watch;
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use crate::config::Source;
 use crate::settings;
 use crate::sys;
 use listening::{Listening, PortsFile};
+use watch::Watch;
 
 /// The commands of the group; `run` is meant when none is named.
 pub static COMMANDS: &[Command] = &[Command::new::<RunBroker>("run", &[])];
@@ -62,6 +64,8 @@ impl RunBroker {
         let insecure = settings::Insecure::of(context.globals.switches(), &env)?;
         insecure.warn();
         let settings = settings::broker(&config, &env, insecure)?;
+        // Before the broker is up, so that one whose pages cannot be served does not start.
+        let watch = Watch::prepare(&config)?;
         log::info!("broker: starting version={VERSION} identity={}", config.identity);
         match sys::raise_nofile_limit() {
             Ok(limit) => log::info!("broker: open files limit={limit}"),
@@ -72,7 +76,9 @@ impl RunBroker {
         let mut leave = Signals::new([Signal::Usr2])
             .map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
         let broker = Broker::start(settings).map_err(|error| cannot_start(&error))?;
-        let listening = Listening { clients: broker.local_addr() };
+        let watch = watch.start(context, &broker);
+        let listening =
+            Listening { clients: broker.local_addr(), status_pages: watch.status_pages() };
         listening.announce(config.log_format == "nats");
         let ports_file = self.ports_file.as_deref();
         let _ports_file = ports_file.map(|path| PortsFile::write(path, &listening)).transpose()?;

@@ -145,7 +145,6 @@ const RULES: &[Rule] = &[
     ),
     warn("plugin.choria.network.system.user", BROKER, "nobody can log in to the system account"),
     warn("plugin.choria.network.websocket_port", BROKER, "web socket clients cannot connect"),
-    warn("plugin.choria.stats_port", BROKER, "statistics are not served"),
     refuse(
         "plugin.choria.server.provision",
         SERVER,

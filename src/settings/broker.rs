@@ -104,15 +104,8 @@ fn listen(config: &Config, insecure: Insecure) -> Result<SocketAddr, Problem> {
     let text = &config.network.listen_address;
     let refuse =
         |reason: &str| Problem::new(format!("{}: {KEY} = {text} {reason}", config.origin(KEY)));
-    let address: IpAddr = match text.trim_matches(['[', ']']).parse() {
-        Ok(address) => address,
-        Err(_) => (text.as_str(), 0)
-            .to_socket_addrs()
-            .ok()
-            .and_then(|mut found| found.next())
-            .map(|found| found.ip())
-            .ok_or_else(|| refuse("is neither an address nor a name that has one"))?,
-    };
+    let address =
+        address(text).ok_or_else(|| refuse("is neither an address nor a name that has one"))?;
     let is_open = !address.is_loopback() && insecure.no_tls && !insecure.no_protocol_security;
     let address = match (is_open, config.is_set(KEY)) {
         (false, _) => address,
@@ -124,6 +117,29 @@ fn listen(config: &Config, insecure: Insecure) -> Result<SocketAddr, Problem> {
         }
     };
     Ok(SocketAddr::new(address, config.network.client_port))
+}
+
+/// Reads an address, or looks up a name.
+fn address(text: &str) -> Option<IpAddr> {
+    match text.trim_matches(['[', ']']).parse() {
+        Ok(address) => Some(address),
+        Err(_) => (text, 0).to_socket_addrs().ok()?.next().map(|found| found.ip()),
+    }
+}
+
+/// Where status pages are served; nothing when they are off.
+pub fn status_pages(config: &Config) -> Result<Option<SocketAddr>, Problem> {
+    const KEY: &str = "plugin.choria.stats_address";
+    let (text, port) = (&config.choria.stats_address, config.choria.stats_port);
+    if port == 0 {
+        return Ok(None);
+    }
+    let found = address(text).ok_or_else(|| {
+        let place = config.origin(KEY);
+        let reason = "is neither an address nor a name that has one";
+        Problem::new(format!("{place}: {KEY} = {text} {reason}"))
+    })?;
+    Ok(Some(SocketAddr::new(found, port)))
 }
 
 /// The host and port told to clients: the public one, else the identity with the client port.
@@ -197,6 +213,28 @@ mod tests {
         ] {
             let line = format!("plugin.choria.network.tls_handshake_first = {text}\n");
             assert_eq!(tls_first(&load("first", &line)).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn status_pages_are_off_until_they_have_a_port() {
+        let cases = [
+            ("", Ok(None)),
+            ("plugin.choria.stats_address = nonsense.invalid\n", Ok(None)),
+            ("plugin.choria.stats_port = 8222\n", Ok(Some("127.0.0.1:8222"))),
+            (
+                "plugin.choria.stats_port = 8222\nplugin.choria.stats_address = ::1\n",
+                Ok(Some("[::1]:8222")),
+            ),
+            (
+                "plugin.choria.stats_port = 8222\nplugin.choria.stats_address = nonsense.invalid\n",
+                Err(()),
+            ),
+        ];
+        for (text, expected) in cases {
+            let got = status_pages(&load("status", text)).map_err(drop);
+            let parse = |address: &str| address.parse().unwrap();
+            assert_eq!(got, expected.map(|address| address.map(parse)), "{text}");
         }
     }
 

@@ -7,7 +7,7 @@ mod connection;
 mod security;
 mod server;
 
-pub use broker::broker;
+pub use broker::{broker, status_pages};
 pub use client::rpc_client;
 pub use connection::{connection, inboxes};
 pub use security::{provider, security, warn_of_doubts};

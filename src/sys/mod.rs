@@ -2,9 +2,11 @@
 //! to rustix it holds none so far.
 
 mod epoll;
+mod process;
 mod socket;
 
 pub use epoll::{Epoll, Events, Interest, Ready, Wake};
+pub use process::{cpu_time, memory_bytes, open_files};
 pub use socket::{accept, listen};
 
 use std::io;
@@ -18,6 +20,11 @@ pub fn raise_nofile_limit() -> io::Result<u64> {
         setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
     }
     Ok(limit.maximum.unwrap_or(u64::MAX))
+}
+
+/// The most files that this process may have open now.
+pub fn nofile_limit() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 /// The kernel's name of this host; it may or may not be fully qualified.

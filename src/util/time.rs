@@ -44,6 +44,11 @@ pub fn nats(time: SystemTime) -> String {
     timestamp(time).strftime("%Y/%m/%d %H:%M:%S%.6f").to_string()
 }
 
+/// `2026-11-22T17:03:05.123456789Z`, with as many digits of the fraction as it needs.
+pub fn rfc3339_nano(time: SystemTime) -> String {
+    timestamp(time).to_string()
+}
+
 /// Reads an RFC 3339 time; nothing when it is none.
 pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
     text.parse::<Timestamp>().ok().map(SystemTime::from)
@@ -68,6 +73,9 @@ mod tests {
         assert_eq!(rfc3339(time), "2023-11-14T22:13:20Z");
         assert_eq!(rfc3339_millis(time), "2023-11-14T22:13:20.123Z");
         assert_eq!(rfc3339_micros(time), "2023-11-14T22:13:20.123456Z");
+        assert_eq!(rfc3339_nano(time), "2023-11-14T22:13:20.123456789Z");
+        let time_of_day = time - Duration::from_nanos(23_456_789);
+        assert_eq!(rfc3339_nano(time_of_day), "2023-11-14T22:13:20.1Z");
         assert_eq!(parse_rfc3339("2023-11-14T22:13:20.123456789Z"), Some(time));
         assert_eq!(parse_rfc3339("2023-11-15T00:13:20.123456789+02:00"), Some(time));
         assert_eq!(parse_rfc3339("yesterday"), None);

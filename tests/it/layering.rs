@@ -22,6 +22,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("nats", 5),
     ("broker", 7),
     ("rpc", 7),
+    ("monitor", 8),
     ("server", 9),
     ("settings", 10),
     ("cli", 11),

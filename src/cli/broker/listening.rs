@@ -14,6 +14,8 @@ use crate::cli::exit::Failure;
 pub struct Listening {
     /// Of clients and servers.
     pub clients: SocketAddr,
+    /// Of those who want to see how it is.
+    pub status_pages: Option<SocketAddr>,
 }
 
 /// The form of the ports file of nats-server (`server/server.go` type Ports).
@@ -29,6 +31,11 @@ struct Ports {
 impl Listening {
     /// Says in the log that the broker is up, `as_nats` in the words of nats-server.
     pub fn announce(&self, as_nats: bool) {
+        if let Some(pages) = self.status_pages {
+            let words =
+                if as_nats { "Starting http monitor on" } else { "broker: status pages on" };
+            log::info!("{words} {pages}");
+        }
         if as_nats {
             log::info!("Listening for client connections on {}", self.clients);
             log::info!("Server is ready");
@@ -40,7 +47,7 @@ impl Listening {
     fn to_json(&self) -> String {
         let ports = Ports {
             nats: vec![url("nats", self.clients)],
-            monitoring: Vec::new(),
+            monitoring: self.status_pages.map(|pages| url("http", pages)).into_iter().collect(),
             cluster: Vec::new(),
             profile: Vec::new(),
             websocket: Vec::new(),
@@ -94,11 +101,14 @@ mod tests {
     #[test]
     fn a_ports_file_lives_as_long_as_the_broker() {
         let path = std::env::temp_dir().join(format!("choria-ports-{}", std::process::id()));
-        let listening = Listening { clients: SocketAddr::from(([0, 0, 0, 0], 4333)) };
+        let listening = Listening {
+            clients: SocketAddr::from(([0, 0, 0, 0], 4333)),
+            status_pages: Some(SocketAddr::from(([127, 0, 0, 1], 8333))),
+        };
         let file = PortsFile::write(&path, &listening).unwrap();
         assert_eq!(
             fs::read_to_string(&path).unwrap(),
-            "{\"nats\":[\"nats://127.0.0.1:4333\"],\"monitoring\":[],\"cluster\":[],\"profile\":[],\
+            "{\"nats\":[\"nats://127.0.0.1:4333\"],\"monitoring\":[\"http://127.0.0.1:8333\"],\"cluster\":[],\"profile\":[],\
              \"websocket\":[]}"
         );
         drop(file);

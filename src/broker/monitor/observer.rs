@@ -1,0 +1,168 @@
+//! The asking side.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::question::{self, Part};
+use super::{
+    AccountReport, ConnectionQuery, ConnectionReport, Event, Lookups, Page, Question,
+    SubscriptionQuery, SubscriptionReport,
+};
+use crate::broker::home::Mail;
+use crate::broker::shared::Shared;
+use crate::broker::{Settings, Statistics};
+use crate::nats::codec::info::ServerInfo;
+
+/// How long an event loop has for an answer. One that failed never answers.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Events that wait to be taken.
+const EVENTS_MAX: usize = 16_384;
+
+/// Sees what a broker does; it outlives it without keeping it running.
+#[derive(Debug, Clone)]
+pub struct Observer {
+    shared: Arc<Shared>,
+}
+
+impl Observer {
+    pub(in crate::broker) fn new(shared: Arc<Shared>) -> Observer {
+        Observer { shared }
+    }
+
+    /// What the broker was started with.
+    pub fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    /// What it tells clients about itself.
+    pub fn info(&self) -> &ServerInfo {
+        self.shared.info()
+    }
+
+    /// When it started.
+    pub fn started_at(&self) -> SystemTime {
+        self.shared.started_at
+    }
+
+    /// What it did so far.
+    pub fn statistics(&self) -> Statistics {
+        self.shared.statistics()
+    }
+
+    /// Whether it no longer serves everybody, by a fault of ours.
+    pub fn has_failed(&self) -> bool {
+        self.shared.has_failed.load(Ordering::Relaxed)
+    }
+
+    /// Whether it sends its clients elsewhere.
+    pub fn is_lame(&self) -> bool {
+        self.shared.is_lame.load(Ordering::Relaxed)
+    }
+
+    /// The names of its accounts.
+    pub fn account_names(&self) -> Vec<String> {
+        self.shared.accounts.iter().map(|account| account.name.clone()).collect()
+    }
+
+    /// The name of the account of an index.
+    pub fn account_name(&self, index: u32) -> &str {
+        let account = self.shared.accounts.iter().nth(index as usize);
+        account.map_or("", |account| &account.name)
+    }
+
+    /// Whether somebody would get a message on a subject of an account.
+    pub fn is_wanted(&self, account: &str, subject: &str) -> bool {
+        let account = self.shared.accounts.find(account.as_bytes());
+        account.is_some_and(|account| !account.interest.find(subject.as_bytes()).is_empty())
+    }
+
+    /// The events from now on, for the first who asks; nothing for others.
+    pub fn events(&self) -> Option<flume::Receiver<Event>> {
+        self.shared.events.subscribe(EVENTS_MAX)
+    }
+
+    /// Events that nobody took in time.
+    pub fn lost_events(&self) -> u64 {
+        self.shared.events.lost()
+    }
+
+    /// A page of connections.
+    pub async fn connections(&self, mut query: ConnectionQuery) -> Page<ConnectionReport> {
+        query.limit = query.limit.min(question::PAGE_MAX);
+        let (offset, limit) = (query.offset, query.limit);
+        let query = Arc::new(query);
+        let parts: Vec<Part<_>> =
+            self.ask(|answer| Question::Connections { query: query.clone(), answer }).await;
+        question::page(parts, offset, limit)
+    }
+
+    /// A page of subscriptions, those of the oldest connections first.
+    pub async fn subscriptions(&self, mut query: SubscriptionQuery) -> Page<SubscriptionReport> {
+        query.limit = query.limit.min(question::PAGE_MAX);
+        let (offset, limit) = (query.offset, query.limit);
+        let query = Arc::new(query);
+        let parts: Vec<Part<_>> =
+            self.ask(|answer| Question::Subscriptions { query: query.clone(), answer }).await;
+        question::page(parts, offset, limit)
+    }
+
+    /// All accounts.
+    pub async fn accounts(&self) -> Vec<AccountReport> {
+        let parts: Vec<Vec<AccountReport>> = self.ask(|answer| Question::Accounts { answer }).await;
+        let account = |(index, account): (usize, &Arc<crate::broker::account::Account>)| {
+            let mut sum = AccountReport {
+                name: account.name.clone(),
+                subscriptions: account.interest.count(),
+                ..AccountReport::default()
+            };
+            for part in parts.iter().filter_map(|part| part.get(index)) {
+                sum.connections += part.connections;
+                sum.slow_consumers += part.slow_consumers;
+                sum.traffic.add(part.traffic);
+            }
+            sum
+        };
+        self.shared.accounts.iter().enumerate().map(account).collect()
+    }
+
+    /// What is known about look-ups.
+    pub async fn lookups(&self) -> Lookups {
+        let parts: Vec<Lookups> = self.ask(|answer| Question::Lookups { answer }).await;
+        let mut sum = Lookups::default();
+        for part in parts {
+            sum.kept += part.kept;
+            sum.receivers += part.receivers;
+            sum.receivers_max = sum.receivers_max.max(part.receivers_max);
+            sum.misses += part.misses;
+        }
+        for account in self.shared.accounts.iter() {
+            let (inserts, removes) = account.interest.changes();
+            sum.inserts += inserts;
+            sum.removes += removes;
+        }
+        sum
+    }
+
+    /// Asks every event loop; the answers of those that gave one in time.
+    async fn ask<T>(&self, question: impl Fn(flume::Sender<T>) -> Question) -> Vec<T> {
+        let homes = &self.shared.homes;
+        let (sender, receiver) = flume::bounded(homes.len());
+        for home in homes {
+            home.post(Mail::Question(question(sender.clone())));
+        }
+        drop(sender);
+        let deadline = Instant::now() + ANSWER_TIMEOUT;
+        let mut answers = Vec::with_capacity(homes.len());
+        while answers.len() < homes.len() {
+            let timeout = async {
+                async_io::Timer::at(deadline).await;
+                None
+            };
+            let next = smol::future::or(async { receiver.recv_async().await.ok() }, timeout);
+            let Some(answer) = next.await else { break };
+            answers.push(answer);
+        }
+        answers
+    }
+}

@@ -1,0 +1,133 @@
+//! The figures for Prometheus, under the names Choria has given them (go-choria `broker/network/stats.go`).
+//!
+//! Totals are gauges there, and so they are here: rules and dashboards name the type.
+
+use std::fmt::Write;
+use std::time::UNIX_EPOCH;
+
+use super::Monitor;
+use super::varz::cores;
+use crate::sys;
+
+/// The media type of the text format.
+pub(super) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Figures as text. All but those of the process carry the identity.
+struct Text {
+    text: String,
+    identity: String,
+}
+
+impl Text {
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing to a text does not fail.
+        let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+        self.head(name, "gauge", help);
+        let _ = writeln!(self.text, "{name}{{identity=\"{}\"}} {value}", self.identity);
+    }
+
+    fn of_process(&mut self, name: &str, kind: &str, help: &str, value: f64) {
+        self.head(name, kind, help);
+        let _ = writeln!(self.text, "{name} {value}");
+    }
+}
+
+/// The text of a label's value.
+fn label(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+impl Monitor {
+    /// Everything, in the text format.
+    pub(super) fn metrics(&self) -> String {
+        let mut text = Text { text: String::new(), identity: label(&self.around.identity) };
+        self.write_network(&mut text);
+        write_streams(&mut text);
+        text.head("choria_build_info", "counter", "Build information about the running program");
+        let version = label(&self.around.version);
+        let _ = writeln!(
+            text.text,
+            "choria_build_info{{identity=\"{}\",sha=\"unknown\",version=\"{version}\"}} 1",
+            text.identity
+        );
+        self.write_process(&mut text);
+        text.text
+    }
+
+    fn write_network(&self, text: &mut Text) {
+        let counts = self.observer.statistics();
+        for (name, help, value) in [
+            ("connections", "Connections on the broker now", counts.connections),
+            ("total_connections", "Connections since the start", counts.total_connections),
+            ("routes", "Routes to other brokers now", 0),
+            ("remotes", "Other brokers that are connected now", 0),
+            ("leafnode_remotes", "Leaf nodes that are connected now", 0),
+            ("in_msgs", "Messages received", counts.in_messages),
+            ("out_msgs", "Messages sent", counts.out_messages),
+            ("in_bytes", "Bytes of messages received", counts.in_bytes),
+            ("out_bytes", "Bytes of messages sent", counts.out_bytes),
+            (
+                "slow_consumers",
+                "Clients closed because they did not keep up",
+                counts.slow_consumers,
+            ),
+            ("subscriptions", "Subscriptions now", counts.subscriptions),
+            ("admitted", "Authenticated connections now", counts.admitted),
+            (
+                "stale_connections",
+                "Clients closed without a sign of life",
+                counts.stale_connections,
+            ),
+            ("refused", "Connections that were not let in", counts.refused),
+            ("panics", "Connections closed by a fault of the broker", counts.panics),
+            ("lost_events", "Events nobody took in time", self.observer.lost_events()),
+        ] {
+            text.gauge(&format!("choria_network_{name}"), help, value);
+        }
+    }
+
+    fn write_process(&self, text: &mut Text) {
+        let (resident, mapped) = sys::memory_bytes();
+        let started = self.observer.started_at().duration_since(UNIX_EPOCH).unwrap_or_default();
+        for (name, kind, help, value) in [
+            ("cpu_seconds_total", "counter", "Processor time", sys::cpu_time().as_secs_f64()),
+            ("resident_memory_bytes", "gauge", "Memory in RAM", resident as f64),
+            ("virtual_memory_bytes", "gauge", "Memory that is mapped", mapped as f64),
+            ("open_fds", "gauge", "Open files and sockets", sys::open_files() as f64),
+            ("max_fds", "gauge", "Most files and sockets", sys::nofile_limit() as f64),
+            ("start_time_seconds", "gauge", "Start in seconds since 1970", started.as_secs_f64()),
+            ("cores", "gauge", "Processors that may be used", cores() as f64),
+        ] {
+            text.of_process(&format!("process_{name}"), kind, help, value);
+        }
+    }
+}
+
+/// There are no streams, which is not the same as no figures: alarms on absent ones stay quiet.
+fn write_streams(text: &mut Text) {
+    for (name, help) in [
+        ("memorystore_max", "Memory for streams"),
+        ("filestore_max", "Bytes of files for streams"),
+        ("memorystore_used", "Memory that streams take"),
+        ("filestore_used", "Bytes of files that streams take"),
+        ("streams", "Streams"),
+        ("consumers", "Consumers of streams"),
+        ("messages", "Messages in streams"),
+        ("message_bytes", "Bytes of messages in streams"),
+    ] {
+        text.gauge(&format!("choria_network_stream_{name}"), help, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_escaped() {
+        assert_eq!(label("a\"b\\c\nd"), "a\\\"b\\\\c\\nd");
+    }
+}

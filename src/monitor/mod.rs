@@ -1,0 +1,88 @@
+//! What a running broker tells about itself, in the forms that NATS and Prometheus tools read.
+//!
+//! [`Monitor`] makes the reports (`varz`, `connz`, ...) from what an [`Observer`] sees. `pages` serves them over HTTP,
+//! `metrics` writes the figures for Prometheus. Names and types of fields are those of nats-server 2.14
+//! (`server/monitor.go`, `server/events.go`); fields that make no sense here are left out, and
+//! `docs/compatibility.md` lists them.
+
+mod accounts;
+mod connz;
+mod elsewhere;
+mod metrics;
+mod options;
+mod pages;
+mod sampler;
+mod subsz;
+mod text;
+mod varz;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+pub use pages::Pages;
+
+use crate::broker::Observer;
+use sampler::Sampler;
+
+/// What only the process around the broker knows.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// Version of this program.
+    pub version: String,
+    /// Name of the broker among others.
+    pub identity: String,
+    /// The file it was configured with.
+    pub config_file: Option<PathBuf>,
+    /// Hash of the configuration.
+    pub config_digest: String,
+    /// When it was read.
+    pub config_loaded: SystemTime,
+    /// Where status pages are served.
+    pub http: Option<SocketAddr>,
+}
+
+/// Makes reports.
+#[derive(Debug)]
+pub struct Monitor {
+    observer: Observer,
+    around: Surroundings,
+    sampler: Sampler,
+    /// Requests by page.
+    requests: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl Monitor {
+    /// A monitor of one broker.
+    pub fn new(observer: Observer, around: Surroundings) -> Arc<Monitor> {
+        let sampler = Sampler::new();
+        Arc::new(Monitor { observer, around, sampler, requests: Mutex::default() })
+    }
+
+    fn server_id(&self) -> &str {
+        &self.observer.info().server_id
+    }
+
+    /// The name of a broker is its identity, or its number where it has none.
+    fn server_name(&self) -> &str {
+        let info = self.observer.info();
+        if info.server_name.is_empty() { &info.server_id } else { &info.server_name }
+    }
+
+    /// The account whose members may ask about everything.
+    fn system_account(&self) -> Option<&str> {
+        let names = &self.observer.settings().accounts;
+        names.iter().map(String::as_str).find(|name| matches!(*name, "system" | "$SYS"))
+    }
+
+    fn count_request(&self, page: &'static str) {
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        *requests.entry(page).or_default() += 1;
+    }
+
+    fn requests(&self) -> BTreeMap<&'static str, u64> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

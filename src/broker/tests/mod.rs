@@ -2,6 +2,7 @@
 
 mod delivery;
 mod lifecycle;
+mod modes;
 mod protocol;
 pub(super) mod tls;
 

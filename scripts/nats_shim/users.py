@@ -33,6 +33,8 @@ def document(top, flags, has_tls):
         made["no_auth_user"] = NOBODY
     for user in made["users"]:
         user["certificate"] = "optional"
+    # A certificate alone is no login at nats-server.
+    made["login_required"] = True
     return made
 
 

@@ -88,6 +88,14 @@ pub struct Network {
     pub client_tls_force_required: bool,
     /// Let no servers connect.
     pub deny_server_connections: bool,
+    /// The file that lists users.
+    pub users: Option<PathBuf>,
+    /// The user of the system account.
+    pub system_user: Option<String>,
+    /// The password of that user.
+    pub system_password: Option<Secret<String>>,
+    /// The password of the provisioner; with it there is provisioning.
+    pub provisioning_client_password: Option<Secret<String>>,
     /// Time a TLS handshake may take.
     pub tls_timeout: Duration,
     /// End TLS handshakes without a client certificate.
@@ -127,6 +135,7 @@ pub struct Network {
 impl Network {
     pub(super) fn from(store: &Store) -> Self {
         let name = |key: &str| format!("plugin.choria.network.{key}");
+        let filled = |key: &str| Some(store.text(&name(key))).filter(|text| !text.is_empty());
         Self {
             listen_address: store.text(&name("listen_address")),
             client_port: store.port(&name("client_port")),
@@ -134,6 +143,10 @@ impl Network {
             client_hosts: store.list(&name("client_hosts")),
             client_tls_force_required: store.flag(&name("client_tls_force_required")),
             deny_server_connections: store.flag(&name("deny_server_connections")),
+            users: store.path(&name("users")),
+            system_user: filled("system.user"),
+            system_password: filled("system.password").map(Secret::new),
+            provisioning_client_password: filled("provisioning.client_password").map(Secret::new),
             tls_timeout: store.duration(&name("tls_timeout")),
             tls_verify: store.flag(&name("tls_verify")),
             tls_handshake_first: store.text(&name("tls_handshake_first")),

@@ -121,29 +121,17 @@ const RULES: &[Rule] = &[
         "messages would arrive on subjects nobody listens to",
     ),
     refuse(
-        "plugin.choria.network.provisioning.client_password",
-        BROKER,
-        "new servers would not be kept apart from the fleet",
-    ),
-    refuse(
         "plugin.choria.network.provisioning.signer_cert",
         BROKER,
-        "new servers would not be kept apart from the fleet",
+        "tokens of new servers cannot be checked",
     ),
-    refuse(
-        "plugin.choria.network.provisioning.provisioner_without_token",
+    warn(
+        "plugin.choria.network.provisioning.client_password",
         BROKER,
-        "new servers would not be kept apart from the fleet",
+        "new servers are refused, because their tokens cannot be checked; the provisioner can log in",
     ),
     refuse("plugin.choria.broker_federation", BROKER, "messages would not cross the federation"),
     refuse("plugin.choria.adapters", BROKER, "what the adapters copy would be lost"),
-    refuse("plugin.choria.network.client_hosts", BROKER, "clients would get in from everywhere"),
-    refuse(
-        "plugin.choria.network.deny_server_connections",
-        BROKER,
-        "servers would get in all the same",
-    ),
-    warn("plugin.choria.network.system.user", BROKER, "nobody can log in to the system account"),
     warn("plugin.choria.network.websocket_port", BROKER, "web socket clients cannot connect"),
     refuse(
         "plugin.choria.server.provision",

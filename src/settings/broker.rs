@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
+use super::access::set_access;
 use super::{Insecure, Problem, provider, security, warn_of_doubts};
 use crate::broker::{Settings, TlsFirst};
 use crate::config::{Config, Environment};
@@ -29,11 +30,9 @@ pub fn broker(
         write_deadline: config.network.write_deadline,
         ..limits(config)?
     };
+    set_access(&mut settings, config, !insecure.no_tls)?;
     if insecure.no_tls {
-        log::warn!(
-            "broker: TLS is off: everybody who reaches {} has full rights",
-            settings.listen.ip()
-        );
+        warn_of_clear_text(&settings);
     } else {
         let provider = provider(security(config, env, insecure)?)?;
         warn_of_doubts(&provider, Use::Server, &config.identity);
@@ -43,6 +42,15 @@ pub fn broker(
         settings.tls = Some(tls);
     }
     Ok(settings)
+}
+
+fn warn_of_clear_text(settings: &Settings) {
+    let address = settings.listen.ip();
+    if settings.access.users.is_empty() {
+        log::warn!("broker: TLS is off: everybody who reaches {address} has full rights");
+    } else {
+        log::warn!("broker: TLS is off: passwords and tokens reach {address} in clear");
+    }
 }
 
 /// The shortest time between PINGs that leaves a peer the time to answer.
@@ -163,12 +171,12 @@ fn advertise(config: &Config) -> Result<Option<(String, u16)>, Problem> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::config::Source;
     use std::path::Path;
 
-    fn load(name: &str, text: &str) -> Config {
+    pub(in crate::settings) fn load(name: &str, text: &str) -> Config {
         let env = Environment::fixed(&[], "b1.example.net");
         let file = format!("choria-broker-{name}-{}.conf", std::process::id());
         let path = std::env::temp_dir().join(file);

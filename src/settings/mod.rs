@@ -1,6 +1,7 @@
 //! Turns a configuration, the environment and what was switched off into the settings of each part.
 //! Nothing below reads a [`Config`](crate::config::Config).
 
+mod access;
 mod broker;
 mod client;
 mod connection;

@@ -1,5 +1,6 @@
 //! The protocol over real sockets, with short timeouts.
 
+mod access;
 mod delivery;
 mod lifecycle;
 mod modes;

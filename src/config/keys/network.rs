@@ -30,7 +30,7 @@ pub(super) const KEYS: &[Key] = &[
         "plugin.choria.network.client_hosts",
         CommaList,
         "",
-        "Addresses or networks that may act as clients",
+        "Addresses or networks of clients; others with a certificate are servers",
     ),
     key(
         "plugin.choria.network.client_tls_force_required",
@@ -54,7 +54,7 @@ pub(super) const KEYS: &[Key] = &[
         "plugin.choria.network.deny_server_connections",
         Boolean,
         "false",
-        "Let no servers connect",
+        "Let servers, which connect from outside client_hosts, do nothing",
     ),
     key("plugin.choria.network.tls_timeout", MINUTE, "2s", "Time a TLS handshake may take"),
     key(
@@ -227,6 +227,12 @@ pub(super) const KEYS: &[Key] = &[
         Text,
         "",
         "The host:port told to web socket clients",
+    ),
+    key(
+        "plugin.choria.network.users",
+        Path,
+        "",
+        "JSON file of users with their passwords or tokens, accounts and permissions",
     ),
     key("plugin.choria.network.mapping.names", CommaList, "", "The names of the subject mappings"),
     key("plugin.choria.network.mapping.*.source", Text, "", "The subject that is mapped"),

@@ -11,6 +11,7 @@ mod fleet;
 mod forged;
 mod hostile;
 mod hostile_broker;
+mod hostile_client;
 mod interop;
 mod layering;
 mod lifecycle;

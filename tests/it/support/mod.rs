@@ -12,7 +12,7 @@ pub use daemon::{Broker, Server, ServerOptions, choria};
 pub use folder::Folder;
 pub use nats_server::NatsServer;
 pub use pki::{Leaf, Pki};
-pub use process::{Finished, Process, run};
+pub use process::{Finished, Process, resident_kib, run};
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -77,6 +77,21 @@ impl Process {
         Process { child, log }
     }
 
+    /// Its process number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// CPU time of all its threads so far, and its resident memory in KiB.
+    pub fn usage(&self) -> (Duration, u64) {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).expect("it runs");
+        // Behind the name of the command, which may hold anything: user and system time in hundredths of a second.
+        let (_, fields) = stat.rsplit_once(')').expect("a name");
+        let ticks = fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>());
+        let ticks: u64 = ticks.map(|ticks| ticks.expect("a number")).sum();
+        (Duration::from_millis(ticks * 10), resident_kib(self.id()))
+    }
+
     /// All that was printed so far.
     pub fn output(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
@@ -120,6 +135,14 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Resident memory of a process, in KiB.
+pub fn resident_kib(id: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let figure = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    figure.expect("resident memory")
 }
 
 fn signal(id: u32, name: &str) {

@@ -38,13 +38,6 @@ pub(super) struct Peer {
     pub library: Option<Arc<Library>>,
 }
 
-impl Peer {
-    /// Who it is, as far as that was proven; empty otherwise.
-    pub fn user(&self) -> &str {
-        self.identity.as_deref().unwrap_or_default()
-    }
-}
-
 /// What every kind of connection has besides its socket and its protocol.
 #[derive(Debug)]
 pub(super) struct Endpoint {

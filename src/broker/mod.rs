@@ -61,8 +61,7 @@ mod tests;
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
-use std::os::fd::OwnedFd;
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -73,14 +72,15 @@ use std::time::Duration;
 pub use login::BadAccess;
 pub use monitor::{
     AccountReport, CertificateReport, ConnectionQuery, ConnectionReport, ConnectionState, Detail,
-    Event, Library, Lookups, Observer, Order, Page, SubscriptionQuery, SubscriptionReport, Traffic,
+    Event, Library, Lookups, Observer, Order, Page, ServerStamp, SubscriptionQuery,
+    SubscriptionReport, Traffic,
 };
 pub use settings::{Import, Settings, TlsFirst};
 
 use crate::sys;
 use access::Access;
 use home::{Bounds, Home, Indexes, Mail};
-use listeners::{Incoming, Kind, Listeners};
+use listeners::{Kind, Listeners};
 use pool::Pool;
 use shard::Shard;
 use shared::Shared;
@@ -191,19 +191,7 @@ impl Broker {
     /// A connection of this process with full rights in an account, which speaks the client protocol from INFO on.
     /// Fails when there is no such account.
     pub fn attach(&self, account: &str) -> io::Result<UnixStream> {
-        let account = self.shared.accounts.find(account.as_bytes());
-        let account = account.ok_or_else(|| io::Error::other("there is no such account"))?;
-        let (ours, theirs) = UnixStream::pair()?;
-        ours.set_nonblocking(true)?;
-        let kind = Kind::Internal { account: account.index };
-        // Reading and writing work on any stream socket, and nothing else is done with it.
-        let socket = TcpStream::from(OwnedFd::from(ours));
-        let incoming = Incoming { socket, address: self.local, kind };
-        let homes = &self.shared.homes;
-        if let Some(home) = homes.get(fastrand::usize(..homes.len())) {
-            home.post(Mail::Accepted(vec![incoming]));
-        }
-        Ok(theirs)
+        self.shared.attach(account)
     }
 
     /// Lets in by other rules from now on, live connections included: they get their new rights, or are closed when they

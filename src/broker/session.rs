@@ -13,6 +13,7 @@ use super::endpoint::{Endpoint, Peer, Phase};
 use super::interest::Wanted;
 use super::listeners::Kind;
 use super::login::{Attempt, Entry, Refusal, TlsState, Via};
+use super::monitor::{USER_INFO, user_info};
 use super::permissions::Permissions;
 use super::router::Origin;
 use super::shared::Context;
@@ -271,6 +272,12 @@ impl Session {
             return Ok(());
         }
         self.acknowledge(endpoint, cx);
+        if *publish.subject == *USER_INFO
+            && let Some(reply) = publish.reply
+        {
+            self.tell_who_it_is(endpoint, reply, cx);
+            return Ok(());
+        }
         let origin = Origin {
             link: &endpoint.link,
             account: &self.account,
@@ -280,6 +287,30 @@ impl Session {
         };
         cx.router.publish(origin, publish);
         Ok(())
+    }
+
+    /// Answers a question of the connection about itself.
+    fn tell_who_it_is(&self, endpoint: &Endpoint, reply: &[u8], cx: &mut Context) {
+        let user = self.user(endpoint);
+        let payload = user_info(&cx.shared, user, &self.account.name, &self.permissions);
+        let (link, account) = (&endpoint.link, &self.account);
+        let origin = Origin { link, account, echo: true, no_responders: false, is_last: false };
+        let (subject, headers) = (reply, &[][..]);
+        let answer = Publish {
+            subject,
+            reply: None,
+            is_hpub: false,
+            headers,
+            payload: &payload,
+            tail: None,
+        };
+        cx.router.publish(origin, &answer);
+    }
+
+    /// Who it is: the user, or the name in its certificate.
+    pub fn user<'a>(&'a self, endpoint: &'a Endpoint) -> &'a str {
+        let user = self.via.user().or(endpoint.peer.identity.as_deref());
+        user.unwrap_or_default()
     }
 
     fn subscribe(

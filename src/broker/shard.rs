@@ -397,7 +397,7 @@ impl Shard {
         self.listeners.close();
         self.accept_again_ms = None;
         self.lame_since_ms = Some(self.cx.now_ms);
-        self.lame_total = self.connections.len();
+        self.lame_total = self.connections.len() - self.internal;
         for token in self.connections.tokens() {
             let Some(connection) = self.connections.peek(token) else { continue };
             let endpoint = &connection.endpoint;
@@ -423,11 +423,20 @@ impl Shard {
         let part = (elapsed - grace).min(spread);
         let closed = (self.lame_total as u64 * part).div_ceil(spread) as usize;
         let left = self.lame_total.saturating_sub(closed);
-        self.end_each(self.connections.len().saturating_sub(left), Reason::LameDuck);
+        let open = self.connections.len() - self.internal;
+        self.end_each(open.saturating_sub(left), Reason::LameDuck);
     }
 
+    /// Ends so many connections; those of this process stay until the broker stops.
     fn end_each(&mut self, count: usize, reason: Reason) {
-        for token in self.connections.tokens().into_iter().take(count) {
+        let mut tokens = self.connections.tokens();
+        if reason != Reason::Shutdown {
+            tokens.retain(|token| {
+                let kind = self.connections.peek(*token).map(|it| it.endpoint.peer.kind);
+                !matches!(kind, Some(Kind::Internal { .. }))
+            });
+        }
+        for token in tokens.into_iter().take(count) {
             let reason = reason.clone();
             self.serve(token, |_, _| Err(End::silent(reason)));
         }

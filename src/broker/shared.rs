@@ -1,6 +1,9 @@
 //! What all event loops share, and what one of them hands to a connection it serves.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
@@ -10,8 +13,9 @@ use data_encoding::BASE32_NOPAD;
 use super::Statistics;
 use super::access::Access;
 use super::account::{Account, Accounts};
-use super::home::{Counters, Home, add};
+use super::home::{Counters, Home, Mail, add};
 use super::link::Link;
+use super::listeners::{Incoming, Kind};
 use super::login::{BadAccess, Gate};
 use super::monitor::{AccountReport, Events, Libraries, Traffic};
 use super::router::Router;
@@ -38,6 +42,7 @@ pub(super) struct Shared {
     /// The same moment as other clocks show it.
     pub started_at: SystemTime,
     info: ServerInfo,
+    local: SocketAddr,
     next_client_id: AtomicU64,
     admitted: AtomicUsize,
     pub is_lame: AtomicBool,
@@ -61,6 +66,7 @@ impl Shared {
             handshakes,
             first_limits: first_limits(&settings.limits),
             info: server_info(&settings, local),
+            local,
             accounts: Arc::new(accounts),
             gate: RwLock::new(Arc::new(gate)),
             settings,
@@ -113,6 +119,23 @@ impl Shared {
 
     pub fn admitted(&self) -> usize {
         self.admitted.load(Ordering::Relaxed)
+    }
+
+    /// A connection of this process with full rights in an account, which speaks the client protocol from INFO on.
+    /// Fails when there is no such account.
+    pub fn attach(&self, account: &str) -> io::Result<UnixStream> {
+        let account = self.accounts.find(account.as_bytes());
+        let account = account.ok_or_else(|| io::Error::other("there is no such account"))?;
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let kind = Kind::Internal { account: account.index };
+        // Reading and writing work on any stream socket, and nothing else is done with it.
+        let socket = TcpStream::from(OwnedFd::from(ours));
+        let incoming = Incoming { socket, address: self.local, kind };
+        if let Some(home) = self.homes.get(fastrand::usize(..self.homes.len())) {
+            home.post(Mail::Accepted(vec![incoming]));
+        }
+        Ok(theirs)
     }
 
     /// What is told to everybody.

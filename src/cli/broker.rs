@@ -94,8 +94,10 @@ impl RunBroker {
             return Err(Failure::new("an event loop of the broker failed"));
         }
         if !context.interrupt.is_triggered() {
+            watch.say_lame_duck().await;
             leave_clients(&broker, context, leaving_limit).await;
         }
+        watch.say_shutdown().await;
         smol::unblock(move || broker.shutdown(SHUTDOWN_LIMIT)).await;
         Ok(Exit::Success)
     }

@@ -149,3 +149,10 @@ impl Monitor {
         }
     }
 }
+
+impl AccountStatz {
+    /// Whether there is nothing to say.
+    pub fn is_empty(&self) -> bool {
+        self.account_statz.is_empty()
+    }
+}

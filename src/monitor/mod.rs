@@ -13,6 +13,7 @@ mod options;
 mod pages;
 mod sampler;
 mod subsz;
+mod system;
 mod text;
 mod varz;
 
@@ -23,6 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 pub use pages::Pages;
+pub use system::System;
 
 use crate::broker::Observer;
 use sampler::Sampler;
@@ -73,8 +75,9 @@ impl Monitor {
 
     /// The account whose members may ask about everything.
     fn system_account(&self) -> Option<&str> {
-        let names = &self.observer.settings().accounts;
-        names.iter().map(String::as_str).find(|name| matches!(*name, "system" | "$SYS"))
+        let name = self.observer.settings().access.system_account.as_str();
+        let exists = self.observer.settings().accounts.iter().any(|account| account == name);
+        exists.then_some(name)
     }
 
     fn count_request(&self, page: &'static str) {

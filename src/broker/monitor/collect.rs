@@ -176,7 +176,7 @@ fn is_shown(kind: &Kind) -> bool {
 fn fits_open(query: &ConnectionQuery, connection: &Connection) -> bool {
     let peer = &connection.endpoint.peer;
     let is_cid = query.cid.is_none_or(|cid| cid == peer.client_id);
-    let is_user = query.user.as_deref().is_none_or(|user| user == peer.user());
+    let is_user = query.user.as_deref().is_none_or(|user| user == user_of(connection));
     let has_subject = query.subject.as_deref().is_none_or(|subject| {
         subs(connection).any(|sub| overlaps(&sub.subject, subject.as_bytes()))
     });
@@ -185,6 +185,12 @@ fn fits_open(query: &ConnectionQuery, connection: &Connection) -> bool {
 
 fn subs(connection: &Connection) -> impl Iterator<Item = &Arc<Sub>> {
     connection.protocol.session().into_iter().flat_map(|session| session.subs().iter())
+}
+
+/// Who it is; empty while that is not known.
+fn user_of(connection: &Connection) -> &str {
+    let session = connection.protocol.session();
+    session.map_or("", |session| session.user(&connection.endpoint))
 }
 
 fn subs_count(connection: &Connection) -> usize {
@@ -255,7 +261,7 @@ pub(in crate::broker) fn report(
         subscriptions: subs_count(connection),
         name: peer.name.as_str().into(),
         library: peer.library.clone().unwrap_or_else(no_library),
-        user: peer.user().into(),
+        user: user_of(connection).into(),
         account: connection.protocol.account_index().unwrap_or_default(),
         tls: connection.transport().tls_names(),
         certificate: certificate.map(|der| Box::new(describe(der))),

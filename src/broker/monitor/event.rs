@@ -21,6 +21,8 @@ pub enum Event {
 pub(in crate::broker) struct Events {
     queue: OnceLock<flume::Sender<Event>>,
     lost: AtomicU64,
+    /// Answers and events of this broker so far.
+    pub said: AtomicU64,
 }
 
 impl Events {

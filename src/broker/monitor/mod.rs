@@ -15,12 +15,15 @@ mod observer;
 mod question;
 mod record;
 mod report;
+mod stamp;
+mod user_info;
 
 pub(super) use closed::Closed;
 pub(super) use collect::{Sources, last_report, report};
 pub(super) use event::Events;
 pub(super) use question::Question;
 pub(super) use record::{Libraries, Record};
+pub(super) use user_info::{USER_INFO, user_info};
 
 pub use event::Event;
 pub use observer::Observer;
@@ -29,3 +32,4 @@ pub use record::Library;
 pub use report::{
     AccountReport, CertificateReport, ConnectionReport, Lookups, SubscriptionReport, Traffic,
 };
+pub use stamp::ServerStamp;

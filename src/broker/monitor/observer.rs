@@ -1,12 +1,13 @@
 //! The asking side.
 
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::question::{self, Part};
 use super::{
-    AccountReport, ConnectionQuery, ConnectionReport, Event, Lookups, Page, Question,
+    AccountReport, ConnectionQuery, ConnectionReport, Event, Lookups, Page, Question, ServerStamp,
     SubscriptionQuery, SubscriptionReport,
 };
 use crate::broker::home::Mail;
@@ -58,6 +59,17 @@ impl Observer {
     /// Whether it sends its clients elsewhere.
     pub fn is_lame(&self) -> bool {
         self.shared.is_lame.load(Ordering::Relaxed)
+    }
+
+    /// A connection of this process with full rights in an account, which speaks the client protocol from INFO on.
+    /// Fails when there is no such account.
+    pub fn attach(&self, account: &str) -> std::io::Result<UnixStream> {
+        self.shared.attach(account)
+    }
+
+    /// The stamp of what is said about the broker next.
+    pub fn stamp(&self) -> ServerStamp {
+        ServerStamp::next(&self.shared)
     }
 
     /// The names of its accounts.

@@ -1,4 +1,4 @@
-//! Lets others watch a running broker: serves its status pages.
+//! Lets others watch a running broker: serves its status pages and the services of its system account.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use crate::cli::exit::Failure;
 use crate::config::Config;
 use crate::crypto::hash::sha256_hex;
 use crate::http::{Limits, Server};
-use crate::monitor::{Monitor, Pages, Surroundings};
+use crate::monitor::{Monitor, Pages, Surroundings, System};
 use crate::settings;
 
 /// What is ready before the broker runs.
@@ -26,6 +26,7 @@ pub struct Prepared {
 /// Serves as long as it lives.
 pub struct Watch {
     status_pages: Option<SocketAddr>,
+    system: System,
     _tasks: Vec<Task<()>>,
 }
 
@@ -45,6 +46,16 @@ impl Watch {
         Ok(Prepared { server, around })
     }
 
+    /// Tells the system account that clients are sent elsewhere.
+    pub async fn say_lame_duck(&self) {
+        self.system.say_lame_duck().await;
+    }
+
+    /// Tells the system account that the broker stops.
+    pub async fn say_shutdown(&self) {
+        self.system.say_shutdown().await;
+    }
+
     /// Where the pages are.
     pub fn status_pages(&self) -> Option<SocketAddr> {
         self.status_pages
@@ -56,12 +67,13 @@ impl Prepared {
     pub fn start(self, context: &Context, broker: &Broker) -> Watch {
         let status_pages = self.around.http;
         let monitor = Monitor::new(broker.observer(), self.around);
+        let system = System::start(&monitor, &context.executor);
         let mut tasks = Vec::new();
         if let Some(server) = self.server {
             let pages = Arc::new(Pages::new(monitor));
             tasks.push(context.executor.spawn(server.serve(pages)));
         }
-        Watch { status_pages, _tasks: tasks }
+        Watch { status_pages, system, _tasks: tasks }
     }
 }
 

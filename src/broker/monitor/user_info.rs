@@ -1,0 +1,74 @@
+//! `$SYS.REQ.USER.INFO`: what a connection is told about itself. Only its own broker and event loop know that, so no
+//! service answers it (nats-server `server/events.go`, userInfoReq).
+
+use serde::Serialize;
+
+use super::ServerStamp;
+use crate::broker::permissions::Permissions;
+use crate::broker::shared::Shared;
+
+/// The subject of the question.
+pub(in crate::broker) const USER_INFO: &[u8] = b"$SYS.REQ.USER.INFO";
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    server: ServerStamp,
+    data: UserInfo<'a>,
+}
+
+#[derive(Serialize)]
+struct UserInfo<'a> {
+    user: &'a str,
+    account: &'a str,
+    account_name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permissions: Option<Granted<'a>>,
+}
+
+/// Permissions in the form of nats-server (`server/auth.go`, type Permissions).
+#[derive(Serialize)]
+struct Granted<'a> {
+    publish: Subjects<'a>,
+    subscribe: Subjects<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    responses: Option<Responses>,
+}
+
+#[derive(Serialize)]
+struct Subjects<'a> {
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    allow: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    deny: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Responses {
+    max: i64,
+    ttl: i64,
+}
+
+/// The answer for a user with these rights.
+pub(in crate::broker) fn user_info(
+    shared: &Shared,
+    user: &str,
+    account: &str,
+    permissions: &Permissions,
+) -> Vec<u8> {
+    let permissions = permissions.rules().map(|rules| Granted {
+        publish: Subjects {
+            allow: rules.source.publish.allow.as_deref().unwrap_or_default(),
+            deny: &rules.source.publish.deny,
+        },
+        subscribe: Subjects {
+            allow: rules.source.subscribe.allow.as_deref().unwrap_or_default(),
+            deny: &rules.source.subscribe.deny,
+        },
+        responses: rules.responses.map(|responses| Responses {
+            max: responses.max.and_then(|max| i64::try_from(max).ok()).unwrap_or(-1),
+            ttl: responses.expires.map_or(-1, |ttl| i64::try_from(ttl.as_nanos()).unwrap_or(-1)),
+        }),
+    });
+    let data = UserInfo { user, account, account_name: account, permissions };
+    serde_json::to_vec(&Answer { server: ServerStamp::next(shared), data }).unwrap_or_default()
+}

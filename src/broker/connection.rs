@@ -1,6 +1,7 @@
 //! One connection: socket, transport, deadlines, around the state of its protocol.
 
 mod handshake;
+mod websocket;
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -16,6 +17,7 @@ use super::settings::TlsFirst;
 use super::shard::Buffers;
 use super::shared::Context;
 use super::transport::{Received, Transport};
+use super::websocket::Channel;
 use crate::sys::{Interest, Ready};
 
 /// A connection of one event loop.
@@ -51,23 +53,37 @@ impl Connection {
         let settings = &cx.shared.settings;
         let client_id = cx.shared.next_client_id();
         let config = match kind {
-            Kind::Client => settings.tls.clone(),
+            Kind::Client | Kind::WebSocket => settings.tls.clone(),
             Kind::Internal { .. } => None,
         };
         let session = Session::new(cx.shared.accounts.usual().clone());
         let limit_ms = cx.now_ms + settings.handshake_wait.as_millis() as u64;
-        let transport = Transport::new(config, limit_ms);
+        let mut transport = Transport::new(config, limit_ms);
         let is_tls = !transport.is_plain();
-        let info_due_ms = if is_tls { info_due_ms(settings.tls_first, cx.now_ms) } else { None };
+        let info_due_ms = match kind {
+            Kind::WebSocket => Some(NEVER),
+            _ if is_tls => info_due_ms(settings.tls_first, cx.now_ms),
+            _ => None,
+        };
+        if kind == Kind::WebSocket && !is_tls {
+            transport = Transport::WebSocket(Box::new(Channel::new(
+                None,
+                settings.limits.payload_bytes_max,
+            )));
+        }
         if info_due_ms.is_none() {
             let line = cx.shared.connection_info(client_id, address, None);
             // The buffer of a new socket takes a line; one that does not is of no use.
             (&socket).write_all(&line)?;
         }
-        let timeout = if is_tls { settings.tls_timeout } else { settings.auth_timeout };
+        let timeout = if is_tls || info_due_ms.is_some() {
+            settings.tls_timeout
+        } else {
+            settings.auth_timeout
+        };
         let socket = Arc::new(socket);
         cx.home.epoll.add(&socket, token, Interest::READ)?;
-        let link = Link::new(token, cx.home.clone(), is_tls, socket.clone());
+        let link = Link::new(token, cx.home.clone(), !transport.is_plain(), socket.clone());
         let first_ping = settings.first_ping.min(settings.ping_interval).as_millis() as u64;
         let peer = Peer {
             address,
@@ -77,6 +93,7 @@ impl Connection {
             identity: None,
             name: String::new(),
             library: None,
+            forwarded_for: None,
         };
         Ok(Connection {
             endpoint: Endpoint::new(link, peer, cx.now_ms),
@@ -114,7 +131,8 @@ impl Connection {
             return self.read_handshake(buffers, cx);
         }
         let kept = self.transport.put_partial(&mut buffers.read);
-        let room = buffers.read.get_mut(kept..).unwrap_or_default();
+        let end = kept.saturating_add(self.transport.read_bytes_max()).min(buffers.read.len());
+        let room = buffers.read.get_mut(kept..end).unwrap_or_default();
         let count = match (&*self.socket).read(room) {
             Ok(0) => return Err(End::silent(Reason::ClientClosed)),
             Ok(count) => count,
@@ -128,7 +146,7 @@ impl Connection {
         buffers.plain.clear();
         let link = &self.endpoint.link;
         let received = self.transport.receive(input, &mut buffers.plain, link, cx.now_ms)?;
-        self.feed(&buffers.plain, cx)?;
+        self.take_plain(&mut buffers.plain, cx)?;
         match received {
             Received::Ended => Err(End::silent(Reason::ClientClosed)),
             Received::Open => Ok(count),
@@ -154,6 +172,28 @@ impl Connection {
     /// The way its bytes travel.
     pub fn transport(&self) -> &Transport {
         &self.transport
+    }
+
+    /// Handles what was decrypted: bytes of the protocol, or those of a WebSocket.
+    fn take_plain(&mut self, plain: &mut [u8], cx: &mut Context) -> Result<(), End> {
+        match self.transport {
+            Transport::WebSocket(_) => self.read_web_socket(plain, cx),
+            _ => self.feed(plain, cx),
+        }
+    }
+
+    /// INFO comes now, and CONNECT is awaited.
+    fn await_connect(&mut self, cx: &mut Context) {
+        self.endpoint.phase = Phase::Connecting;
+        self.deadline_ms = cx.now_ms + cx.shared.settings.auth_timeout.as_millis() as u64;
+        if self.info_due_ms.take().is_some() {
+            let peer = &self.endpoint.peer;
+            let line = match peer.kind {
+                Kind::WebSocket => cx.shared.web_socket_info(peer.client_id, peer.address),
+                _ => cx.shared.connection_info(peer.client_id, peer.address, None),
+            };
+            cx.router.stage.answer(&self.endpoint.link, &line);
+        }
     }
 
     /// Sends INFO in clear to a peer that did not begin with TLS.
@@ -186,6 +226,7 @@ impl Connection {
             }
             _ if self.deadline_ms > cx.now_ms => Ok(()),
             Phase::Handshake => self.handshake_when_late(cx),
+            Phase::Upgrading => Err(End::silent(Reason::UpgradeTimeout)),
             Phase::Connecting => Err(End::told(Reason::AuthTimeout, "Authentication Timeout")),
             Phase::Closing => {
                 self.is_gone = true;
@@ -263,7 +304,8 @@ impl Connection {
     }
 
     /// Stages the reason of an end, if the peer is to be told one.
-    pub fn say_why(&self, end: &End, cx: &mut Context) {
+    pub fn say_why(&mut self, end: &End, cx: &mut Context) {
+        self.transport.will_end(&end.reason);
         if let Some(text) = &end.say {
             self.endpoint.complain(text, cx);
         }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::link::Failure;
+use super::websocket;
 use crate::nats::codec::Fault;
 
 /// The end of one connection.
@@ -32,6 +33,11 @@ pub(super) enum Reason {
     /// Too many others were before it.
     TlsWait,
     Tls(String),
+    /// It did not ask for a WebSocket in time.
+    UpgradeTimeout,
+    /// It asked for something else.
+    Upgrade(&'static str),
+    WebSocket(websocket::frame::Fault),
     Stale,
     /// It did not authenticate, and newer connections need the room.
     Displaced,
@@ -59,6 +65,9 @@ impl Reason {
             Reason::TooManyConnections => "Maximum Connections Exceeded",
             Reason::AuthTimeout | Reason::Displaced => "Authentication Timeout",
             Reason::TlsTimeout | Reason::TlsWait | Reason::Tls(_) => "TLS Handshake Failure",
+            Reason::UpgradeTimeout | Reason::Upgrade(_) | Reason::WebSocket(_) => {
+                "Protocol Violation"
+            }
             Reason::Stale => "Stale Connection",
             Reason::LameDuck | Reason::Shutdown => "Server Shutdown",
             Reason::Panic => "Internal Client",
@@ -96,9 +105,16 @@ impl End {
                 | Reason::SlowConsumer(_)
                 | Reason::TlsTimeout
                 | Reason::TlsWait
+                | Reason::UpgradeTimeout
                 | Reason::Displaced
                 | Reason::Panic
         )
+    }
+}
+
+impl From<websocket::frame::Fault> for End {
+    fn from(fault: websocket::frame::Fault) -> End {
+        End::silent(Reason::WebSocket(fault))
     }
 }
 
@@ -124,6 +140,9 @@ impl fmt::Display for Reason {
             Reason::TlsTimeout => write!(f, "TLS handshake timeout"),
             Reason::TlsWait => write!(f, "no turn for its TLS handshake in time"),
             Reason::Tls(error) => write!(f, "TLS failed: {error}"),
+            Reason::UpgradeTimeout => write!(f, "WebSocket handshake timeout"),
+            Reason::Upgrade(why) => write!(f, "WebSocket refused: {why}"),
+            Reason::WebSocket(fault) => write!(f, "WebSocket protocol violation: {fault}"),
             Reason::Stale => write!(f, "stale connection"),
             Reason::Displaced => write!(f, "not authenticated while newer connections waited"),
             Reason::LameDuck => write!(f, "broker is in lame duck mode"),

@@ -1,7 +1,7 @@
 //! The far end of a connection of any kind: the link to it, who it is, and how far it has come.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::link::Link;
@@ -14,6 +14,8 @@ use super::shared::Context;
 pub(super) enum Phase {
     /// TLS handshake under way.
     Handshake,
+    /// The request for a WebSocket is awaited.
+    Upgrading,
     /// CONNECT is awaited.
     Connecting,
     /// Admitted.
@@ -36,6 +38,8 @@ pub(super) struct Peer {
     pub name: String,
     /// What it is written with.
     pub library: Option<Arc<Library>>,
+    /// Address of the client, as a proxy says.
+    pub forwarded_for: Option<IpAddr>,
 }
 
 /// What every kind of connection has besides its socket and its protocol.
@@ -56,7 +60,11 @@ pub(super) struct Endpoint {
 
 impl Endpoint {
     pub fn new(link: Arc<Link>, peer: Peer, now_ms: u64) -> Endpoint {
-        let phase = if peer.is_tls { Phase::Handshake } else { Phase::Connecting };
+        let phase = match peer.kind {
+            _ if peer.is_tls => Phase::Handshake,
+            Kind::WebSocket => Phase::Upgrading,
+            _ => Phase::Connecting,
+        };
         Endpoint {
             link,
             peer: Box::new(peer),
@@ -80,6 +88,9 @@ impl fmt::Display for Peer {
         match self.kind {
             Kind::Internal { .. } => write!(f, "remote=pipe client_id={}", self.client_id)?,
             _ => write!(f, "remote={} client_id={}", self.address, self.client_id)?,
+        }
+        if let Some(address) = self.forwarded_for {
+            write!(f, " forwarded_for={address}")?;
         }
         if let Some(identity) = &self.identity {
             write!(f, " identity={identity:?}")?;

@@ -511,6 +511,21 @@ pub(super) fn write_slices(
     (written, None)
 }
 
+/// Writes until everything is written or the socket takes no more; returns how much it took.
+pub(super) fn write_some(socket: &mut impl Write, bytes: &[u8]) -> Result<usize, io::ErrorKind> {
+    let mut written = 0;
+    while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+        match socket.write(rest) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero),
+            Ok(count) => written += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error.kind()),
+        }
+    }
+    Ok(written)
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;

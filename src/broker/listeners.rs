@@ -10,6 +10,8 @@ use crate::sys::{self, Interest};
 pub(super) enum Kind {
     /// The NATS client protocol from the network.
     Client,
+    /// The same in the frames of a WebSocket.
+    WebSocket,
     /// The NATS client protocol from this process, with full rights in an account. No socket that was accepted is ever
     /// of this kind.
     Internal {

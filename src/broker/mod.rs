@@ -75,7 +75,7 @@ pub use monitor::{
     Event, Library, Lookups, Observer, Order, Page, ServerStamp, SubscriptionQuery,
     SubscriptionReport, Traffic,
 };
-pub use settings::{Import, Settings, TlsFirst};
+pub use settings::{Import, Settings, TlsFirst, WebSocket};
 
 use crate::sys;
 use access::Access;
@@ -118,6 +118,7 @@ impl std::error::Error for Error {}
 pub struct Broker {
     shared: Arc<Shared>,
     local: SocketAddr,
+    websocket: Option<SocketAddr>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -153,15 +154,22 @@ pub struct Statistics {
 impl Broker {
     /// Listens and starts the event loops.
     pub fn start(settings: Settings) -> Result<Broker, Error> {
-        let address = settings.listen;
-        let listener = sys::listen(address, settings.backlog)
-            .map_err(|source| Error::Listen { address, source })?;
-        let local = listener.local_addr().map_err(Error::System)?;
+        let mut listeners = Listeners::default();
+        let mut listen = |address, kind| {
+            let listener = sys::listen(address, settings.backlog)
+                .map_err(|source| Error::Listen { address, source })?;
+            let local = listener.local_addr().map_err(Error::System)?;
+            listeners.add(listener, kind);
+            Ok::<_, Error>(local)
+        };
+        let local = listen(settings.listen, Kind::Client)?;
+        let websocket = match &settings.websocket {
+            Some(websocket) => Some(listen(websocket.listen, Kind::WebSocket)?),
+            None => None,
+        };
         let homes = homes(&settings).map_err(Error::System)?;
         let shared = Shared::new(settings, local, homes).map(Arc::new).map_err(Error::Access)?;
-        let mut broker = Broker { shared: shared.clone(), local, threads: Vec::new() };
-        let mut listeners = Listeners::default();
-        listeners.add(listener, Kind::Client);
+        let mut broker = Broker { shared: shared.clone(), local, websocket, threads: Vec::new() };
         for (index, home) in shared.homes.iter().enumerate() {
             let (shared, home) = (shared.clone(), home.clone());
             // The first loop has the listeners.
@@ -186,6 +194,11 @@ impl Broker {
     /// The address it listens on, with the port the system chose.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// The address of the port for WebSockets, if there is one.
+    pub fn websocket_addr(&self) -> Option<SocketAddr> {
+        self.websocket
     }
 
     /// A connection of this process with full rights in an account, which speaks the client protocol from INFO on.

@@ -424,6 +424,7 @@ fn attempt<'a>(peer: &Peer, options: &'a ConnectOptions) -> Attempt<'a> {
     };
     let kind = match peer.kind {
         Kind::Client => ConnectionType::Standard,
+        Kind::WebSocket => ConnectionType::Websocket,
         Kind::Internal { .. } => ConnectionType::InProcess,
     };
     Attempt {

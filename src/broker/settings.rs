@@ -36,6 +36,8 @@ pub struct Settings {
     pub tls_verify: bool,
     /// Whether INFO comes before or after the TLS handshake.
     pub tls_first: TlsFirst,
+    /// The port for WebSockets, with the same TLS.
+    pub websocket: Option<WebSocket>,
     /// Sizes of control lines and messages.
     pub limits: Limits,
     /// Admitted connections.
@@ -98,6 +100,17 @@ pub struct Import {
     pub subject: String,
 }
 
+/// Where WebSockets are accepted.
+#[derive(Clone, Debug)]
+pub struct WebSocket {
+    /// Address of the port.
+    pub listen: SocketAddr,
+    /// Host and port that clients behind it are told.
+    pub advertise: Option<(String, u16)>,
+    /// Web sites whose pages may connect, as `scheme://host[:port]`; none means all of them.
+    pub origins: Vec<String>,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Settings {
@@ -113,6 +126,7 @@ impl Default for Settings {
             tls: None,
             tls_verify: false,
             tls_first: TlsFirst::No,
+            websocket: None,
             limits: Limits::default(),
             connections_max: 50_000,
             unadmitted_max: 16_384,

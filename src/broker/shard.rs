@@ -524,7 +524,8 @@ impl Shard {
 
     fn bury(&mut self, token: u64, mut connection: Box<Connection>) {
         connection.close();
-        if connection.is_admitted && connection.endpoint.peer.kind == Kind::Client {
+        let is_counted = matches!(connection.endpoint.peer.kind, Kind::Client | Kind::WebSocket);
+        if connection.is_admitted && is_counted {
             self.cx.shared.dismiss();
         }
         if connection.endpoint.peer.kind != Kind::Client {

@@ -165,6 +165,24 @@ impl Shared {
         }
     }
 
+    /// The first INFO line for a WebSocket.
+    pub fn web_socket_info(&self, client_id: u64, address: SocketAddr) -> Vec<u8> {
+        let mut info = self.info_for(client_id, address);
+        let advertised = self.settings.websocket.as_ref().and_then(|port| port.advertise.as_ref());
+        info.connect_urls =
+            advertised.map(|(host, port)| format!("{host}:{port}")).into_iter().collect();
+        info.encode_line()
+    }
+
+    fn info_for(&self, client_id: u64, address: SocketAddr) -> ServerInfo {
+        let mut info = self.info.clone();
+        info.client_id = client_id;
+        info.client_ip = address.ip().to_string();
+        info.auth_required = self.gate().demands_login();
+        info.ldm = self.is_lame.load(Ordering::Relaxed);
+        info
+    }
+
     /// The INFO line for one connection. With its account it is the one after the first PONG.
     pub fn connection_info(
         &self,
@@ -172,11 +190,7 @@ impl Shared {
         address: SocketAddr,
         account: Option<&Account>,
     ) -> Vec<u8> {
-        let mut info = self.info.clone();
-        info.client_id = client_id;
-        info.client_ip = address.ip().to_string();
-        info.auth_required = self.gate().demands_login();
-        info.ldm = self.is_lame.load(Ordering::Relaxed);
+        let mut info = self.info_for(client_id, address);
         if let Some(account) = account {
             info.connect_info = true;
             info.remote_account = account.name.clone();

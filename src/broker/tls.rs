@@ -13,6 +13,7 @@ mod pool;
 use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, Write};
+use std::net::TcpStream;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
@@ -24,7 +25,7 @@ use rustls::unbuffered::{
 pub(super) use handshake::Handshake;
 pub(super) use pool::{HandshakePool, Outcome, Worked};
 
-use super::link::{Batch, Link};
+use super::link::{Batch, Chunk, Link, write_some};
 
 /// Plain bytes of a full record (RFC 8446, 5.1).
 const RECORD_PLAIN_BYTES: usize = 16 * 1024;
@@ -238,6 +239,24 @@ impl Tls {
         }
     }
 
+    /// Encrypts `bytes` from `taken` on into a socket, after what waits, and moves `taken` on. True when the socket is full
+    /// or others should get their turn.
+    pub fn write(
+        &mut self,
+        bytes: &mut Vec<u8>,
+        taken: &mut usize,
+        mut socket: &TcpStream,
+    ) -> Result<bool, io::ErrorKind> {
+        let chunk = Chunk::Own(std::mem::take(bytes));
+        let mut batch = Batch { chunks: [chunk].into(), offset: *taken };
+        let full = SCRATCH
+            .with_borrow_mut(|scratch| self.write_batch(&batch, &mut socket, scratch, taken));
+        if let Some(Chunk::Own(own)) = batch.chunks.pop_front() {
+            *bytes = own;
+        }
+        full
+    }
+
     /// Writes what waits, then a queue; counts in `taken` what was encrypted of it. True when the socket is full or others
     /// should get their turn.
     fn write_batch(
@@ -365,14 +384,14 @@ impl Unsent {
 
 /// The plain bytes of a queue, cut into records.
 struct Pieces<'b> {
-    rest: std::collections::vec_deque::Iter<'b, super::link::Chunk>,
+    rest: std::collections::vec_deque::Iter<'b, Chunk>,
     piece: &'b [u8],
 }
 
 impl<'b> Pieces<'b> {
     fn new(batch: &'b Batch) -> Pieces<'b> {
         let mut rest = batch.chunks.iter();
-        let first = rest.next().map(super::link::Chunk::bytes).unwrap_or_default();
+        let first = rest.next().map(Chunk::bytes).unwrap_or_default();
         let mut pieces = Pieces { rest, piece: first.get(batch.offset..).unwrap_or_default() };
         pieces.skip_empty();
         pieces
@@ -413,21 +432,6 @@ impl<'b> Pieces<'b> {
         }
         room
     }
-}
-
-/// Writes until everything is written or the socket takes no more; returns how much it took.
-fn write_some(socket: &mut impl Write, bytes: &[u8]) -> Result<usize, io::ErrorKind> {
-    let mut written = 0;
-    while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
-        match socket.write(rest) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero),
-            Ok(count) => written += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) => return Err(error.kind()),
-        }
-    }
-    Ok(written)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use rustls::ServerConfig;
 use super::end::{End, Reason};
 use super::link::Link;
 use super::tls::{Handshake, Tls};
+use super::websocket::Channel;
 use crate::net;
 
 /// The way bytes travel.
@@ -18,6 +19,8 @@ pub(super) enum Transport {
     Handshake(Box<Handshake>),
     /// Encrypted, by the event loop of the connection.
     Tls(Box<Tls>),
+    /// In frames, over TLS or not, made by the event loop of the connection.
+    WebSocket(Box<Channel>),
 }
 
 /// What came of bytes that were read.
@@ -42,7 +45,7 @@ impl Transport {
     pub fn handshake(&mut self) -> Option<&mut Handshake> {
         match self {
             Transport::Handshake(handshake) => Some(handshake),
-            Transport::Plain | Transport::Tls(_) => None,
+            Transport::Plain | Transport::Tls(_) | Transport::WebSocket(_) => None,
         }
     }
 
@@ -52,6 +55,7 @@ impl Transport {
             Transport::Plain => None,
             Transport::Handshake(handshake) => handshake.session(),
             Transport::Tls(tls) => Some(tls),
+            Transport::WebSocket(channel) => channel.tls.as_deref_mut(),
         }
     }
 
@@ -66,11 +70,22 @@ impl Transport {
         match self {
             Transport::Plain | Transport::Handshake(_) => 0,
             Transport::Tls(tls) => tls.put_partial(buffer),
+            Transport::WebSocket(channel) => {
+                channel.tls.as_ref().map_or(0, |tls| tls.put_partial(buffer))
+            }
         }
     }
 
-    /// Turns what was read into bytes of the protocol, appended to `plain`. Not for plain connections, and not during a
-    /// handshake.
+    /// Bytes that may be read at once.
+    pub fn read_bytes_max(&self) -> usize {
+        match self {
+            Transport::WebSocket(channel) => channel.read_bytes_max(),
+            _ => usize::MAX,
+        }
+    }
+
+    /// Decrypts what was read and appends it to `plain`: bytes of the protocol, or those of a WebSocket. Not for plain
+    /// connections, and not during a handshake.
     pub fn receive(
         &mut self,
         input: &mut [u8],
@@ -78,11 +93,17 @@ impl Transport {
         link: &Link,
         now_ms: u64,
     ) -> Result<Received, End> {
-        let Transport::Tls(tls) = self else { return Ok(Received::Open) };
+        if self.handshake().is_some() {
+            return Ok(Received::Open);
+        }
+        let Some(tls) = self.tls() else {
+            plain.extend_from_slice(input);
+            return Ok(Received::Open);
+        };
         let received = tls.receive(input, plain);
         // Also after a failure: the peer is told what was wrong with its handshake.
         if received.is_err() || tls.wants_write() {
-            tls.pump(link, now_ms);
+            self.send_queue(link, now_ms);
         }
         match received {
             Ok(true) => Ok(Received::Ended),
@@ -93,10 +114,21 @@ impl Transport {
 
     /// Sends what waits in the queue of the link, as far as the socket takes it.
     pub fn send_queue(&mut self, link: &Link, now_ms: u64) {
-        if self.is_plain() {
-            link.drain(now_ms);
-        } else if let Some(tls) = self.tls() {
-            tls.pump(link, now_ms);
+        match self {
+            Transport::Plain => link.drain(now_ms),
+            Transport::WebSocket(channel) => channel.pump(link, now_ms),
+            _ => {
+                if let Some(tls) = self.tls() {
+                    tls.pump(link, now_ms);
+                }
+            }
+        }
+    }
+
+    /// Notes why the connection is going to end, where the peer is told in a way of the transport.
+    pub fn will_end(&mut self, reason: &Reason) {
+        if let Transport::WebSocket(channel) = self {
+            channel.will_end(reason);
         }
     }
 
@@ -111,6 +143,9 @@ impl Transport {
 
     /// Says good-bye once everything was sent; false when something still waits.
     pub fn end(&mut self, link: &Link) -> bool {
+        if let Transport::WebSocket(channel) = self {
+            return channel.end(link);
+        }
         if let Some(tls) = self.tls() {
             if tls.wants_write() {
                 return false;
@@ -126,6 +161,7 @@ impl Transport {
         match self {
             Transport::Plain | Transport::Handshake(_) => None,
             Transport::Tls(tls) => tls.names(),
+            Transport::WebSocket(channel) => channel.tls.as_ref()?.names(),
         }
     }
 
@@ -134,6 +170,7 @@ impl Transport {
         match self {
             Transport::Plain | Transport::Handshake(_) => None,
             Transport::Tls(tls) => tls.peer_certificate(),
+            Transport::WebSocket(channel) => channel.tls.as_ref()?.peer_certificate(),
         }
     }
 }

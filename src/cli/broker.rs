@@ -71,14 +71,18 @@ impl RunBroker {
             Ok(limit) => log::info!("broker: open files limit={limit}"),
             Err(error) => log::warn!("broker: cannot raise the limit of open files: {error}"),
         }
+        let is_tls = settings.tls.is_some();
         let leaving_limit = settings.lame_duck_duration;
         // Before the broker is up, so that a signal from then on is never lost.
         let mut leave = Signals::new([Signal::Usr2])
             .map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
         let broker = Broker::start(settings).map_err(|error| cannot_start(&error))?;
         let watch = watch.start(context, &broker);
-        let listening =
-            Listening { clients: broker.local_addr(), status_pages: watch.status_pages() };
+        let listening = Listening {
+            clients: broker.local_addr(),
+            status_pages: watch.status_pages(),
+            websockets: broker.websocket_addr().map(|address| (address, is_tls)),
+        };
         listening.announce(config.log_format == "nats");
         let ports_file = self.ports_file.as_deref();
         let _ports_file = ports_file.map(|path| PortsFile::write(path, &listening)).transpose()?;

@@ -128,6 +128,12 @@ pub struct Network {
     pub lame_duck_duration: Duration,
     /// Time the broker gets to end.
     pub soft_shutdown_timeout: Duration,
+    /// The port for WebSockets; none when it is off.
+    pub websocket_port: Option<u16>,
+    /// The `host:port` told to clients behind it.
+    pub websocket_advertise: Option<String>,
+    /// Web sites whose pages may connect there; empty means all.
+    pub websocket_origins: Vec<String>,
     /// The name of the cluster, told to clients even when there is one broker only.
     pub gateway_name: String,
 }
@@ -163,6 +169,10 @@ impl Network {
             lame_duck_grace: store.duration(&name("lame_duck_grace")),
             lame_duck_duration: store.duration(&name("lame_duck_duration")),
             soft_shutdown_timeout: store.seconds(&name("soft_shutdown_timeout")),
+            websocket_port: Some(store.port(&name("websocket_port"))).filter(|port| *port != 0),
+            websocket_advertise: Some(store.text(&name("websocket_advertise")))
+                .filter(|text| !text.is_empty()),
+            websocket_origins: store.list(&name("websocket_origins")),
             gateway_name: store.text(&name("gateway_name")),
         }
     }

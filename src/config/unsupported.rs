@@ -132,7 +132,6 @@ const RULES: &[Rule] = &[
     ),
     refuse("plugin.choria.broker_federation", BROKER, "messages would not cross the federation"),
     refuse("plugin.choria.adapters", BROKER, "what the adapters copy would be lost"),
-    warn("plugin.choria.network.websocket_port", BROKER, "web socket clients cannot connect"),
     refuse(
         "plugin.choria.server.provision",
         SERVER,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::access::set_access;
 use super::{Insecure, Problem, provider, security, warn_of_doubts};
-use crate::broker::{Settings, TlsFirst};
+use crate::broker::{Settings, TlsFirst, WebSocket};
 use crate::config::{Config, Environment};
 use crate::security::Use;
 use crate::util::duration;
@@ -22,6 +22,7 @@ pub fn broker(
     }
     let mut settings = Settings {
         listen: listen(config, insecure)?,
+        websocket: websocket(config, insecure)?,
         server_name: config.identity.clone(),
         advertise: advertise(config)?,
         cluster_name: config.network.gateway_name.clone(),
@@ -158,15 +159,50 @@ fn advertise(config: &Config) -> Result<Option<(String, u16)>, Problem> {
         let known = !config.identity.is_empty() && port != 0;
         return Ok(known.then(|| (config.identity.clone(), port)));
     };
-    let host_port = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+    host_port(config, KEY, url).map(Some)
+}
+
+/// The port for WebSockets, on the same address as the one for clients.
+fn websocket(config: &Config, insecure: Insecure) -> Result<Option<WebSocket>, Problem> {
+    const KEY: &str = "plugin.choria.network.websocket_advertise";
+    let network = &config.network;
+    let Some(port) = network.websocket_port else { return Ok(None) };
+    let mut listen = listen(config, insecure)?;
+    listen.set_port(port);
+    let advertise = network.websocket_advertise.as_ref();
+    let advertise = advertise.map(|url| host_port(config, KEY, url)).transpose()?;
+    Ok(Some(WebSocket { listen, advertise, origins: origins(config)? }))
+}
+
+/// The web sites whose pages may connect to it.
+fn origins(config: &Config) -> Result<Vec<String>, Problem> {
+    const KEY: &str = "plugin.choria.network.websocket_origins";
+    let origins: Vec<_> =
+        config.network.websocket_origins.iter().filter(|origin| !origin.is_empty()).collect();
+    let is_origin = |origin: &String| {
+        let rest = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        rest.is_some_and(|host| !host.is_empty() && !host.trim_end_matches('/').contains('/'))
+    };
+    match origins.iter().find(|origin| !is_origin(origin)) {
+        None => Ok(origins.into_iter().cloned().collect()),
+        Some(bad) => Err(Problem::new(format!(
+            "{}: {KEY} = {bad} has to be http://host[:port] or https://host[:port]",
+            config.origin(KEY)
+        ))),
+    }
+}
+
+/// Reads `host:port`, whether there is a scheme before it or not.
+fn host_port(config: &Config, key: &str, url: &str) -> Result<(String, u16), Problem> {
+    let host_port = url.split_once("://").map_or(url, |(_, rest)| rest);
     host_port
         .trim_end_matches('/')
         .rsplit_once(':')
         .and_then(|(host, port)| Some((host.trim_matches(['[', ']']), port.parse().ok()?)))
         .filter(|(host, _)| !host.is_empty())
-        .map(|(host, port)| Some((host.to_owned(), port)))
+        .map(|(host, port)| (host.to_owned(), port))
         .ok_or_else(|| {
-            Problem::new(format!("{}: {KEY} = {url} has to be host:port", config.origin(KEY)))
+            Problem::new(format!("{}: {key} = {url} has to be host:port", config.origin(key)))
         })
 }
 
@@ -175,10 +211,13 @@ pub(super) mod tests {
     use super::*;
     use crate::config::Source;
     use std::path::Path;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     pub(in crate::settings) fn load(name: &str, text: &str) -> Config {
         let env = Environment::fixed(&[], "b1.example.net");
-        let file = format!("choria-broker-{name}-{}.conf", std::process::id());
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let file = format!("choria-broker-{name}-{}-{number}.conf", std::process::id());
         let path = std::env::temp_dir().join(file);
         std::fs::write(&path, text).unwrap();
         let source = Source::Broker { path: path.clone() };
@@ -295,5 +334,35 @@ pub(super) mod tests {
             assert_eq!(got, expected.map(|(host, port)| (host.to_owned(), port)), "{text}");
         }
         assert!(advertise(&load("bad", &public("b.example"))).is_err());
+    }
+
+    #[test]
+    fn web_sockets_have_a_port_of_their_own() {
+        let set = |more: &str| format!("plugin.choria.network.websocket_port = 4223\n{more}\n");
+        let advertise =
+            |url: &str| set(&format!("plugin.choria.network.websocket_advertise = {url}"));
+        let origins =
+            |list: &str| set(&format!("plugin.choria.network.websocket_origins = {list}"));
+        let none: &[&str] = &[];
+        let cases = [
+            (set(""), None, none),
+            (advertise("wss://b.example:443"), Some(("b.example", 443)), none),
+            (
+                origins("https://a.example, http://b.example:8080"),
+                None,
+                &["https://a.example", "http://b.example:8080"],
+            ),
+        ];
+        for (text, advertised, allowed) in cases {
+            let got = websocket(&load("ws", &text), Insecure::default()).unwrap().unwrap();
+            assert_eq!(got.listen, "[::]:4223".parse().unwrap());
+            let advertised = advertised.map(|(host, port)| (host.to_owned(), port));
+            assert_eq!(got.advertise, advertised);
+            assert_eq!(got.origins, allowed);
+        }
+        for text in [advertise("b.example"), origins("*.example"), origins("https://a.example/x")] {
+            assert!(websocket(&load("ws-bad", &text), Insecure::default()).is_err(), "{text}");
+        }
+        assert!(websocket(&load("ws-off", ""), Insecure::default()).unwrap().is_none());
     }
 }

@@ -6,10 +6,12 @@ use super::{Connection, NEVER, not_now};
 use crate::broker::end::{End, Reason};
 use crate::broker::endpoint::Phase;
 use crate::broker::home::add;
+use crate::broker::listeners::Kind;
 use crate::broker::shard::Buffers;
 use crate::broker::shared::Context;
 use crate::broker::tls::{Outcome, Tls};
 use crate::broker::transport::{Received, Transport};
+use crate::broker::websocket::Channel;
 use crate::crypto::hash::sha256_hex;
 use crate::crypto::x509::Certificate;
 use crate::net;
@@ -87,16 +89,23 @@ impl Connection {
 
     fn finish_handshake(&mut self, tls: Box<Tls>, cx: &mut Context) -> Result<(), End> {
         self.endpoint.peer.identity = tls.peer_certificate().map(identity_of);
-        self.transport = Transport::Tls(tls);
-        self.endpoint.phase = Phase::Connecting;
-        self.deadline_ms = cx.now_ms + cx.shared.settings.auth_timeout.as_millis() as u64;
-        if cx.shared.settings.tls_verify && self.endpoint.peer.identity.is_none() {
+        let settings = &cx.shared.settings;
+        let is_web_socket = self.endpoint.peer.kind == Kind::WebSocket;
+        self.transport = match is_web_socket {
+            true => {
+                let channel = Channel::new(Some(tls), settings.limits.payload_bytes_max);
+                Transport::WebSocket(Box::new(channel))
+            }
+            false => Transport::Tls(tls),
+        };
+        if settings.tls_verify && self.endpoint.peer.identity.is_none() {
             return Err(End::silent(Reason::Tls("the peer has no certificate".to_owned())));
         }
-        if self.info_due_ms.take().is_some() {
-            let peer = &self.endpoint.peer;
-            let line = cx.shared.connection_info(peer.client_id, peer.address, None);
-            cx.router.stage.answer(&self.endpoint.link, &line);
+        if is_web_socket {
+            self.endpoint.phase = Phase::Upgrading;
+            self.deadline_ms = cx.now_ms + settings.tls_timeout.as_millis() as u64;
+        } else {
+            self.await_connect(cx);
         }
         Ok(())
     }
@@ -120,7 +129,7 @@ impl Connection {
             let link = &self.endpoint.link;
             received = self.transport.receive(input, &mut plain, link, cx.now_ms)?;
         }
-        self.protocol.feed(&mut self.endpoint, &plain, cx)?;
+        self.take_plain(&mut plain, cx)?;
         match received {
             Received::Ended => Err(End::silent(Reason::ClientClosed)),
             Received::Open => Ok(()),

@@ -170,7 +170,7 @@ impl Sources<'_> {
 
 /// Whether connections of a kind are listed among the clients.
 fn is_shown(kind: &Kind) -> bool {
-    matches!(kind, Kind::Client)
+    matches!(kind, Kind::Client | Kind::WebSocket)
 }
 
 fn fits_open(query: &ConnectionQuery, connection: &Connection) -> bool {

@@ -6,6 +6,7 @@ mod lifecycle;
 mod modes;
 mod protocol;
 pub(super) mod tls;
+mod websocket;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

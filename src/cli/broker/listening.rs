@@ -16,6 +16,8 @@ pub struct Listening {
     pub clients: SocketAddr,
     /// Of those who want to see how it is.
     pub status_pages: Option<SocketAddr>,
+    /// Of clients in WebSockets, and whether they are encrypted.
+    pub websockets: Option<(SocketAddr, bool)>,
 }
 
 /// The form of the ports file of nats-server (`server/server.go` type Ports).
@@ -36,6 +38,9 @@ impl Listening {
                 if as_nats { "Starting http monitor on" } else { "broker: status pages on" };
             log::info!("{words} {pages}");
         }
+        if let Some((address, _)) = self.websockets {
+            log::info!("broker: listening for WebSockets on {address}");
+        }
         if as_nats {
             log::info!("Listening for client connections on {}", self.clients);
             log::info!("Server is ready");
@@ -50,7 +55,11 @@ impl Listening {
             monitoring: self.status_pages.map(|pages| url("http", pages)).into_iter().collect(),
             cluster: Vec::new(),
             profile: Vec::new(),
-            websocket: Vec::new(),
+            websocket: self
+                .websockets
+                .map(|(address, is_tls)| url(if is_tls { "wss" } else { "ws" }, address))
+                .into_iter()
+                .collect(),
         };
         serde_json::to_string(&ports).unwrap_or_default()
     }
@@ -104,12 +113,13 @@ mod tests {
         let listening = Listening {
             clients: SocketAddr::from(([0, 0, 0, 0], 4333)),
             status_pages: Some(SocketAddr::from(([127, 0, 0, 1], 8333))),
+            websockets: Some((SocketAddr::from(([127, 0, 0, 1], 4334)), true)),
         };
         let file = PortsFile::write(&path, &listening).unwrap();
         assert_eq!(
             fs::read_to_string(&path).unwrap(),
             "{\"nats\":[\"nats://127.0.0.1:4333\"],\"monitoring\":[\"http://127.0.0.1:8333\"],\"cluster\":[],\"profile\":[],\
-             \"websocket\":[]}"
+             \"websocket\":[\"wss://127.0.0.1:4334\"]}"
         );
         drop(file);
         assert!(!path.exists());

@@ -229,6 +229,12 @@ pub(super) const KEYS: &[Key] = &[
         "The host:port told to web socket clients",
     ),
     key(
+        "plugin.choria.network.websocket_origins",
+        CommaList,
+        "",
+        "Web sites whose pages may connect to the web socket port, each scheme://host[:port]; empty is all",
+    ),
+    key(
         "plugin.choria.network.users",
         Path,
         "",

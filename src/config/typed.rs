@@ -98,6 +98,12 @@ pub struct Network {
     pub provisioning_client_password: Option<Secret<String>>,
     /// Time a TLS handshake may take.
     pub tls_timeout: Duration,
+    /// Threads for TLS handshakes; 0 is one for each core.
+    pub handshake_threads: usize,
+    /// TLS handshakes that may wait for their turn.
+    pub handshake_queue: usize,
+    /// Time a TLS handshake may wait for its turn.
+    pub handshake_wait: Duration,
     /// End TLS handshakes without a client certificate.
     pub tls_verify: bool,
     /// `no`, `yes`, `auto` or a duration.
@@ -154,6 +160,9 @@ impl Network {
             system_password: filled("system.password").map(Secret::new),
             provisioning_client_password: filled("provisioning.client_password").map(Secret::new),
             tls_timeout: store.duration(&name("tls_timeout")),
+            handshake_threads: store.size(&name("handshake_threads")),
+            handshake_queue: store.size(&name("handshake_queue")),
+            handshake_wait: store.duration(&name("handshake_wait")),
             tls_verify: store.flag(&name("tls_verify")),
             tls_handshake_first: store.text(&name("tls_handshake_first")),
             auth_timeout: store.duration(&name("auth_timeout")),

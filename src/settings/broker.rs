@@ -77,6 +77,9 @@ fn limits(config: &Config) -> Result<Settings, Problem> {
         connections_max: network.max_connections,
         subscriptions_max: network.max_subscriptions,
         pending_bytes_max: network.max_pending,
+        handshake_threads: network.handshake_threads,
+        handshakes_waiting_max: network.handshake_queue,
+        handshake_wait: network.handshake_wait,
         tls_verify: network.tls_verify,
         tls_first: tls_first(config)?,
         ping_interval: network.ping_interval,
@@ -301,6 +304,10 @@ pub(super) mod tests {
         assert_eq!(
             (defaults.lame_duck_grace, defaults.lame_duck_duration),
             (expected.lame_duck_grace, expected.lame_duck_duration),
+        );
+        assert_eq!(
+            (defaults.handshake_threads, defaults.handshakes_waiting_max, defaults.handshake_wait),
+            (expected.handshake_threads, expected.handshakes_waiting_max, expected.handshake_wait),
         );
         let set = |lines: &[&str]| {
             let lines = lines.iter().map(|line| format!("plugin.choria.network.{line}\n"));

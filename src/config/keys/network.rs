@@ -69,6 +69,24 @@ pub(super) const KEYS: &[Key] = &[
         "no",
         "Send INFO after the TLS handshake: no, yes, auto for when it begins within 50ms, or another time",
     ),
+    key(
+        "plugin.choria.network.handshake_threads",
+        Kind::Integer(0, 1024),
+        "0",
+        "Threads for TLS handshakes; 0 is one for each core",
+    ),
+    key(
+        "plugin.choria.network.handshake_queue",
+        Kind::Integer(1, 1_000_000),
+        "8192",
+        "TLS handshakes that may wait for their turn before no more connections are accepted for a while",
+    ),
+    key(
+        "plugin.choria.network.handshake_wait",
+        HOUR,
+        "20s",
+        "Time a TLS handshake may wait for its turn; tls_timeout does not run meanwhile",
+    ),
     key("plugin.choria.network.auth_timeout", MINUTE, "2s", "Time a connection has to log in"),
     key(
         "plugin.choria.network.connect_timeout",

@@ -15,11 +15,13 @@ class ConfError(Exception):
 
 
 def load(path):
-    """The settings of a file as nested dictionaries, lists, strings, numbers and booleans."""
-    return _file(path, [], 0)
+    """The settings of a file as nested dictionaries, lists, strings, numbers and booleans, and the names of those that
+    were used as variables."""
+    used = set()
+    return _file(path, [], 0, used), used
 
 
-def _file(path, scopes, depth):
+def _file(path, scopes, depth, used):
     if depth > INCLUDE_DEPTH_MAX:
         raise ConfError(f"{path}: too many files include each other")
     try:
@@ -27,12 +29,12 @@ def _file(path, scopes, depth):
             text = file.read()
     except OSError as error:
         raise ConfError(f"{path}: {error.strerror}") from error
-    return _Parser(text, path, scopes, depth).document()
+    return _Parser(text, path, scopes, depth, used).document()
 
 
 class _Parser:
-    def __init__(self, text, path, scopes, depth):
-        self.text, self.path, self.scopes, self.depth = text, path, scopes, depth
+    def __init__(self, text, path, scopes, depth, used):
+        self.text, self.path, self.scopes, self.depth, self.used = text, path, scopes, depth, used
         self.at = 0
 
     def fail(self, what):
@@ -77,7 +79,7 @@ class _Parser:
                 self.skip()
                 name = self.quoted() if self.peek() in "\"'" else self.word(r"[^\s;}]+")
                 path = os.path.join(os.path.dirname(self.path), name)
-                found.update(_file(path, self.scopes, self.depth + 1))
+                found.update(_file(path, self.scopes, self.depth + 1, self.used))
                 continue
             self.skip()
             if self.peek() in ("=", ":"):
@@ -164,6 +166,7 @@ class _Parser:
     def variable(self, name):
         for scope in reversed(self.scopes):
             if name in scope:
+                self.used.add(name.lower())
                 return scope[name]
         if name not in os.environ:
             self.fail(f"variable ${name} is not set")

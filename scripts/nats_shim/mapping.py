@@ -37,8 +37,8 @@ def free_port(host):
         return probe.getsockname()[1]
 
 
-def plan(conf, flags, pid):
-    """The plan for a configuration file and the flags, which win."""
+def plan(conf, variables, flags, pid):
+    """The plan for a configuration file, of which some names are variables, and the flags, which win."""
     top = Block("", {**conf, **{key: value for key, value in flags.items() if key not in SPECIAL}})
     made = Plan()
     listen(top, flags, made)
@@ -55,7 +55,7 @@ def plan(conf, flags, pid):
     for key in ("leafnodes", "gateway", "mqtt", "operator", "resolver", "resolver_preload", "mappings"):
         if top.take(key) is not None:
             top.refuse(key, "the broker has no such feature")
-    top.done(*WITHOUT_EFFECT)
+    top.done(*WITHOUT_EFFECT, *variables)
     return made
 
 

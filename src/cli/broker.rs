@@ -83,12 +83,13 @@ impl RunBroker {
             status_pages: watch.status_pages(),
             websockets: broker.websocket_addr().map(|address| (address, is_tls)),
         };
-        listening.announce(config.log_format == "nats");
-        let ports_file = self.ports_file.as_deref();
-        let _ports_file = ports_file.map(|path| PortsFile::write(path, &listening)).transpose()?;
+        // Whoever waits for one of the later signs may count on the earlier ones.
         if let Some(path) = &self.pid {
             daemon::write_pid(path)?;
         }
+        let ports_file = self.ports_file.as_deref();
+        let _ports_file = ports_file.map(|path| PortsFile::write(path, &listening)).transpose()?;
+        listening.announce(config.log_format == "nats");
         let asked = async {
             let _ = leave.next().await;
         };

@@ -94,10 +94,9 @@ async def ready_signals():
     pid_file = FOLDER / "pid"
     async with Server("-P", str(pid_file), "--client_advertise", "127.0.0.1:1") as server:
         expect("pid", int(pid_file.read_text()), server.process.pid)
-        lines = server.log.read_text()
-        pattern = rf"^\[{server.process.pid}\] \S+ \S+ \[INF\] Listening for client connections on {server.address}$"
-        expect("address in the log", bool(re.search(pattern, lines, re.MULTILINE)), True)
         await until("ready in the log", lambda: "[INF] Server is ready" in server.log.read_text())
+        pattern = rf"^\[{server.process.pid}\] \S+ \S+ \[INF\] Listening for client connections on {server.address}$"
+        expect("address in the log", bool(re.search(pattern, server.log.read_text(), re.MULTILINE)), True)
         client = await server.connect()
         info = client._server_info
         expect("info", (info["port"], info["proto"], info["headers"]), (1, 1, True))

@@ -9,6 +9,7 @@ mod cli_usage;
 mod dependencies;
 mod fleet;
 mod forged;
+mod front;
 mod hostile;
 mod hostile_broker;
 mod hostile_client;

@@ -42,7 +42,11 @@ impl Accounts {
         let names = if names.is_empty() { &usual } else { names };
         let account = |(index, name): (usize, &String)| {
             let index = index as u32;
-            Arc::new(Account { name: name.clone(), index, interest: Interest::new(index) })
+            Arc::new(Account {
+                name: name.clone(),
+                index,
+                interest: Interest::of_account(index, name),
+            })
         };
         let index = |name: &String| names.iter().position(|known| known == name);
         let shared = |import: &Import| {

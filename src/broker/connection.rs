@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 
+use super::cluster::{Route, Ticket};
 use super::end::{End, Reason};
 use super::endpoint::{Endpoint, Peer, Phase};
 use super::link::Link;
@@ -45,16 +46,24 @@ pub(super) struct Connection {
 }
 
 const NEVER: u64 = u64::MAX;
+/// Time to the first PING on a route, which tells the time of a round trip.
+const FIRST_ROUTE_PING_MS: u64 = 1000;
 
 impl Connection {
     /// Greets a new connection and watches it.
     pub fn open(incoming: Incoming, token: u64, cx: &mut Context) -> io::Result<Connection> {
         let Incoming { socket, address, kind } = incoming;
+        if kind == Kind::Route {
+            let limit_ms = cx.now_ms + cx.shared.settings.handshake_wait.as_millis() as u64;
+            let transport = Transport::new(cx.shared.route_tls(), limit_ms);
+            let incoming = Incoming { socket, address, kind };
+            return Connection::open_route(incoming, None, transport, token, cx);
+        }
         let settings = &cx.shared.settings;
         let client_id = cx.shared.next_client_id();
         let config = match kind {
             Kind::Client | Kind::WebSocket => settings.tls.clone(),
-            Kind::Internal { .. } => None,
+            Kind::Route | Kind::Internal { .. } => None,
         };
         let session = Session::new(cx.shared.accounts.usual().clone());
         let limit_ms = cx.now_ms + settings.handshake_wait.as_millis() as u64;
@@ -109,6 +118,77 @@ impl Connection {
             is_gone: false,
             is_shut: false,
         })
+    }
+
+    /// Watches a connection to another broker, and begins to talk when it is not encrypted.
+    pub fn open_route(
+        incoming: Incoming,
+        ticket: Option<Ticket>,
+        transport: Transport,
+        token: u64,
+        cx: &mut Context,
+    ) -> io::Result<Connection> {
+        let Incoming { socket, address, kind } = incoming;
+        let settings = &cx.shared.settings;
+        let Some(cluster) = cx.shared.cluster.clone() else {
+            return Err(io::Error::other("there is no cluster"));
+        };
+        socket.set_nonblocking(true)?;
+        let client_id = cx.shared.next_client_id();
+        let is_tls = !transport.is_plain();
+        let timeout = if is_tls { settings.tls_timeout } else { settings.auth_timeout };
+        let socket = Arc::new(socket);
+        cx.home.epoll.add(&socket, token, Interest::READ)?;
+        let link = Link::for_route(token, cx.home.clone(), is_tls, socket.clone());
+        let peer = Peer {
+            address,
+            kind,
+            client_id,
+            is_tls,
+            identity: None,
+            name: String::new(),
+            library: None,
+            forwarded_for: None,
+        };
+        let mut connection = Connection {
+            endpoint: Endpoint::new(link, peer, cx.now_ms),
+            protocol: Protocol::Route(Box::new(Route::new(cluster, ticket))),
+            transport,
+            socket,
+            deadline_ms: cx.now_ms + timeout.as_millis() as u64,
+            info_due_ms: None,
+            next_ping_ms: cx.now_ms
+                + FIRST_ROUTE_PING_MS
+                + fastrand::u64(..FIRST_ROUTE_PING_MS / 5),
+            paused_until_ms: None,
+            armed_ms: NEVER,
+            is_admitted: false,
+            is_gone: false,
+            is_shut: false,
+        };
+        if connection.transport.handshake().is_none() {
+            connection.endpoint.phase = Phase::Connecting;
+            // Only those who dialled by TLS are ever refused here.
+            let _ = connection.greet(None, cx);
+        }
+        Ok(connection)
+    }
+
+    /// Begins to talk to another broker, whose certificate has these names.
+    fn greet(&mut self, names: Option<&[String]>, cx: &mut Context) -> Result<(), End> {
+        let Protocol::Route(route) = &mut self.protocol else { return Ok(()) };
+        route.greet(&self.endpoint, names, cx)
+    }
+
+    /// Handles what came with the end of the handshake of a connection that was dialled.
+    pub fn take_early(&mut self, buffers: &mut Buffers, cx: &mut Context) -> Result<(), End> {
+        if self.transport.is_plain() {
+            return Ok(());
+        }
+        buffers.plain.clear();
+        let link = &self.endpoint.link;
+        self.transport.receive(&mut [], &mut buffers.plain, link, cx.now_ms)?;
+        self.protocol.feed(&mut self.endpoint, &buffers.plain, cx)
     }
 
     pub fn token(&self) -> u64 {
@@ -241,7 +321,13 @@ impl Connection {
         }
         let settings = &cx.shared.settings;
         let endpoint = &mut self.endpoint;
-        self.next_ping_ms = cx.now_ms + settings.ping_interval.as_millis() as u64;
+        let mut interval = settings.ping_interval;
+        if let Protocol::Route(route) = &mut self.protocol {
+            interval = interval.min(route.ping_interval());
+            route.pinged_ms = cx.now_ms;
+            endpoint.is_active = false;
+        }
+        self.next_ping_ms = cx.now_ms + interval.as_millis() as u64;
         // Nothing may come before the answer to the first PING, and a busy connection is alive.
         if std::mem::take(&mut endpoint.is_active) && endpoint.pings_out == 0 {
             return Ok(());

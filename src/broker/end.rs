@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::cluster;
 use super::link::Failure;
 use super::websocket;
 use crate::nats::codec::Fault;
@@ -41,6 +42,8 @@ pub(super) enum Reason {
     Stale,
     /// It did not authenticate, and newer connections need the room.
     Displaced,
+    /// What only routes end by.
+    Route(cluster::Fault),
     LameDuck,
     Shutdown,
     Panic,
@@ -62,6 +65,7 @@ impl Reason {
             Reason::BadOptions => "Bad Client Protocol Version",
             Reason::HeadersNotAgreed => "Message Header Violation",
             Reason::Refused(_) => "Authentication Failure",
+            Reason::Route(fault) => fault.words(),
             Reason::TooManyConnections => "Maximum Connections Exceeded",
             Reason::AuthTimeout | Reason::Displaced => "Authentication Timeout",
             Reason::TlsTimeout | Reason::TlsWait | Reason::Tls(_) => "TLS Handshake Failure",
@@ -145,6 +149,7 @@ impl fmt::Display for Reason {
             Reason::WebSocket(fault) => write!(f, "WebSocket protocol violation: {fault}"),
             Reason::Stale => write!(f, "stale connection"),
             Reason::Displaced => write!(f, "not authenticated while newer connections waited"),
+            Reason::Route(fault) => fault.fmt(f),
             Reason::LameDuck => write!(f, "broker is in lame duck mode"),
             Reason::Shutdown => write!(f, "broker stops"),
             Reason::Panic => write!(f, "internal error"),

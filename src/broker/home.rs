@@ -1,11 +1,13 @@
 //! What other event loops may touch of one: its epoll set, its mail, its counters.
 
 use std::io;
+use std::net::TcpListener;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::listeners::Incoming;
+use super::cluster::Dialled;
+use super::listeners::{Incoming, Kind};
 use super::monitor::Question;
 use super::pool::Pool;
 use super::tls::Worked;
@@ -47,6 +49,12 @@ pub(super) enum Mail {
     Accepted(Vec<Incoming>),
     /// A TLS handshake of yours was worked on.
     Handshake(Box<Worked>),
+    /// A connection to another broker that is now yours.
+    Dialled(Box<Dialled>),
+    /// One more socket to accept connections from.
+    Listen(TcpListener, Kind),
+    /// What INFO says has changed, and clients should know.
+    Info,
     /// Connections of yours whose queues got something to send.
     Flush(Vec<u64>),
     /// Decide again about the connections that are in.

@@ -4,6 +4,10 @@
 //! Event loops keep what they looked up and compare a [`Stamp`] before they use it again. A change of a plain subject
 //! spoils only the results of 1/256 of all subjects, so that a fleet that connects does not empty every cache.
 
+mod remote;
+
+pub(super) use remote::Elsewhere;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -128,34 +132,58 @@ impl Sub {
 #[derive(Debug, Default)]
 struct Members {
     plain: Vec<Arc<Sub>>,
-    /// Few subjects have queue groups, so that they are worth an allocation of their own.
-    queues: Option<Box<Groups>>,
+    /// Few subjects have anything else, so that it is worth an allocation of its own.
+    others: Option<Box<Others>>,
+}
+
+/// Who else wants a subject.
+#[derive(Debug, Default)]
+struct Others {
+    groups: Groups,
+    /// Other brokers of the cluster.
+    routes: Vec<Arc<Link>>,
 }
 
 impl Members {
     fn queue_name(&self, name: &[u8]) -> Option<Arc<[u8]>> {
-        self.queues.as_ref()?.known_name(name)
+        self.others.as_ref()?.groups.known_name(name)
     }
 
     fn insert(&mut self, sub: Arc<Sub>) {
         match sub.queue.clone() {
             None => add_member(&mut self.plain, sub),
-            Some(name) => add_member(self.queues.get_or_insert_default().members(&name), sub),
+            Some(name) => {
+                add_member(self.others.get_or_insert_default().groups.members(&name), sub);
+            }
         }
     }
 
     fn remove(&mut self, sub: &Arc<Sub>) -> bool {
-        let Some(name) = &sub.queue else { return remove_member(&mut self.plain, sub) };
-        let Some(queues) = &mut self.queues else { return false };
-        let found = queues.remove(name, sub);
-        if queues.is_empty() {
-            self.queues = None;
+        match &sub.queue {
+            None => remove_member(&mut self.plain, sub),
+            Some(name) => self.change_others(|others| others.groups.remove(name, sub)),
+        }
+    }
+
+    /// Removes something from the others; false when there are none.
+    fn change_others(&mut self, work: impl FnOnce(&mut Others) -> bool) -> bool {
+        let Some(others) = &mut self.others else { return false };
+        let found = work(others);
+        if others.groups.is_empty() && others.routes.is_empty() {
+            self.others = None;
         }
         found
     }
 
+    /// Subscriptions here of the same queue group, or plain ones.
+    fn count(&self, queue: Option<&[u8]>) -> usize {
+        let Some(name) = queue else { return self.plain.len() };
+        let group = self.others.as_ref().and_then(|others| others.groups.find(name));
+        group.map_or(0, |group| group.members.len())
+    }
+
     fn is_empty(&self) -> bool {
-        self.plain.is_empty() && self.queues.is_none()
+        self.plain.is_empty() && self.others.is_none()
     }
 
     fn collect(&self, found: &mut Found<'_>) {
@@ -165,11 +193,21 @@ impl Members {
                 found.plain.push(sub.clone());
             }
         }
-        for group in self.queues.iter().flat_map(|queues| queues.iter()) {
+        let Some(others) = &self.others else { return };
+        for group in others.groups.iter() {
             let members: Vec<_> =
                 group.members.iter().filter(|sub| found.may_get(sub)).cloned().collect();
-            if !members.is_empty() {
-                found.groups.members(&group.name).extend(members);
+            if members.is_empty() && group.remotes.is_empty() {
+                continue;
+            }
+            found.is_remote |= !group.remotes.is_empty();
+            let into = found.groups.group(&group.name);
+            into.members.extend(members);
+            group.remotes.iter().for_each(|remote| into.add_remote(remote));
+        }
+        for route in &others.routes {
+            if !found.routes.iter().any(|have| Arc::ptr_eq(have, route)) {
+                found.routes.push(route.clone());
             }
         }
     }
@@ -269,21 +307,20 @@ impl Node {
         self.children.find_mut(token).expect("the child was added")
     }
 
-    /// Removes a subscription and the nodes nobody needs any more; true when this node is one of them.
-    fn remove(&mut self, pattern: Option<&[u8]>, sub: &Arc<Sub>, removed: &mut bool) -> bool {
+    /// Removes something of a pattern with `work`, and then the nodes nobody needs any more; true when this node is one
+    /// of them.
+    fn remove(&mut self, pattern: Option<&[u8]>, work: &mut dyn FnMut(&mut Members)) -> bool {
         match pattern.map(split_token) {
-            None => *removed = self.ends.as_mut().is_some_and(|ends| ends.here.remove(sub)),
-            Some((b">", _)) => {
-                *removed = self.ends.as_mut().is_some_and(|ends| ends.tail.remove(sub));
-            }
+            None => self.ends.iter_mut().for_each(|ends| work(&mut ends.here)),
+            Some((b">", _)) => self.ends.iter_mut().for_each(|ends| work(&mut ends.tail)),
             Some((b"*", rest)) => {
-                if self.star.as_mut().is_some_and(|node| node.remove(rest, sub, removed)) {
+                if self.star.as_mut().is_some_and(|node| node.remove(rest, work)) {
                     self.star = None;
                 }
             }
             Some((token, rest)) => {
                 let child = self.children.find_mut(token);
-                if child.is_some_and(|node| node.remove(rest, sub, removed)) {
+                if child.is_some_and(|node| node.remove(rest, work)) {
                     self.children.remove(token);
                 }
             }
@@ -329,9 +366,23 @@ struct Found<'f> {
     plain: Vec<Arc<Sub>>,
     groups: Groups,
     notes_replies: bool,
+    routes: Vec<Arc<Link>>,
+    /// A group has members behind a route.
+    is_remote: bool,
 }
 
 impl Found<'_> {
+    fn of(subject: &[u8]) -> Found<'_> {
+        Found {
+            subject,
+            plain: Vec::new(),
+            groups: Groups::default(),
+            notes_replies: false,
+            routes: Vec::new(),
+            is_remote: false,
+        }
+    }
+
     /// Whether messages on the subject are not kept from a subscription.
     #[inline]
     fn may_get(&mut self, sub: &Sub) -> bool {
@@ -354,16 +405,32 @@ pub(super) struct Matches {
     pub groups: Vec<Group>,
     /// Some of them are told who may be answered.
     pub notes_replies: bool,
+    /// Other brokers that get it, or may get it for a group.
+    pub remote: Option<Box<RemoteMatches>>,
+}
+
+/// The receivers of a subject behind routes.
+#[derive(Debug)]
+pub(super) struct RemoteMatches {
+    /// `RMSG <account> <subject> `.
+    pub head: Vec<u8>,
+    /// `HMSG <account> <subject> `.
+    pub head_with_headers: Vec<u8>,
+    /// Each of them gets the message.
+    pub routes: Vec<Arc<Link>>,
 }
 
 impl Matches {
-    /// Number of subscriptions.
+    /// Number of subscriptions and of other brokers.
     pub fn len(&self) -> usize {
-        self.plain.len() + self.groups.iter().map(|group| group.members.len()).sum::<usize>()
+        let group = |group: &Group| group.members.len() + group.remotes.len();
+        self.plain.len()
+            + self.groups.iter().map(group).sum::<usize>()
+            + self.remote.as_ref().map_or(0, |remote| remote.routes.len())
     }
 
     pub fn is_empty(&self) -> bool {
-        self.plain.is_empty() && self.groups.is_empty()
+        self.plain.is_empty() && self.groups.is_empty() && self.remote.is_none()
     }
 }
 
@@ -387,6 +454,8 @@ pub(super) struct Wanted<'w> {
 pub(super) struct Interest {
     /// Index of the account.
     account: u32,
+    /// Name of the account on routes.
+    name: Box<[u8]>,
     seed: Seed,
     tables: RwLock<Tables>,
     exact_generations: Box<[AtomicU64]>,
@@ -399,21 +468,25 @@ struct Tables {
     wild: Node,
     count: usize,
     inserts: u64,
+    /// Routes that are told what is wanted here.
+    told: Vec<Arc<Link>>,
 }
 
 impl Interest {
+    /// No interest in an account with this index and this name.
+    pub fn of_account(account: u32, name: &str) -> Interest {
+        Interest { name: name.as_bytes().into(), ..Interest::new(account) }
+    }
+
     pub fn new(account: u32) -> Interest {
         let seed = Seed::random();
         let wild = Node::default();
+        let exact = HashMap::with_hasher(seed);
         Interest {
             account,
+            name: Box::default(),
             seed,
-            tables: RwLock::new(Tables {
-                exact: HashMap::with_hasher(seed),
-                wild,
-                count: 0,
-                inserts: 0,
-            }),
+            tables: RwLock::new(Tables { exact, wild, count: 0, inserts: 0, told: Vec::new() }),
             exact_generations: (0..GENERATIONS).map(|_| AtomicU64::new(0)).collect(),
             wild_generation: AtomicU64::new(0),
         }
@@ -493,6 +566,10 @@ impl Interest {
             terms,
         });
         members.insert(sub.clone());
+        if !tables.told.is_empty() {
+            let count = members.count(wanted.queue);
+            self.tell_more(&tables.told, &sub, count);
+        }
         tables.count += 1;
         tables.inserts += 1;
         self.changed(&sub.subject, is_wild);
@@ -512,7 +589,7 @@ impl Interest {
         if !members.remove(old) {
             if is_wild {
                 // Removes the nodes that looking for it has made.
-                tables.wild.remove(Some(&old.subject), old, &mut false);
+                tables.wild.remove(Some(&old.subject), &mut |_| {});
             }
             return None;
         }
@@ -531,19 +608,16 @@ impl Interest {
     }
 
     fn remove(&self, tables: &mut Tables, sub: &Arc<Sub>) {
-        let is_wild = has_wildcard(&sub.subject);
-        let mut removed = false;
-        if is_wild {
-            tables.wild.remove(Some(&sub.subject), sub, &mut removed);
-        } else if let Some(members) = tables.exact.get_mut(&sub.subject) {
-            removed = members.remove(sub);
-            if members.is_empty() {
-                tables.exact.remove(&sub.subject);
+        let mut left = None;
+        let is_wild = tables.remove_from(&sub.subject, &mut |members| {
+            if members.remove(sub) {
+                left = Some(members.count(sub.queue.as_deref()));
             }
-        }
-        if removed {
+        });
+        if let Some(count) = left {
             tables.count -= 1;
             self.changed(&sub.subject, is_wild);
+            self.tell_less(&tables.told, sub, count);
         }
     }
 
@@ -562,8 +636,7 @@ impl Interest {
         if tokens(subject).any(<[u8]>::is_empty) {
             return matches;
         }
-        let mut found =
-            Found { subject, plain: Vec::new(), groups: Groups::default(), notes_replies: false };
+        let mut found = Found::of(subject);
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(members) = tables.exact.get(subject) {
             members.collect(&mut found);
@@ -573,7 +646,30 @@ impl Interest {
         matches.notes_replies = found.notes_replies;
         matches.plain = found.plain;
         matches.groups = found.groups.into_list();
+        if found.is_remote || !found.routes.is_empty() {
+            matches.remote = Some(Box::new(RemoteMatches {
+                head: [b"RMSG ", &*self.name, b" ", subject, b" "].concat(),
+                head_with_headers: [b"HMSG ", &*self.name, b" ", subject, b" "].concat(),
+                routes: found.routes,
+            }));
+        }
         matches
+    }
+}
+
+impl Tables {
+    /// Removes something of a subject with `work`; true when the subject has wildcards.
+    fn remove_from(&mut self, subject: &[u8], work: &mut dyn FnMut(&mut Members)) -> bool {
+        let is_wild = has_wildcard(subject);
+        if is_wild {
+            self.wild.remove(Some(subject), work);
+        } else if let Some(members) = self.exact.get_mut(subject) {
+            work(members);
+            if members.is_empty() {
+                self.exact.remove(subject);
+            }
+        }
+        is_wild
     }
 }
 

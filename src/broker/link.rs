@@ -13,7 +13,7 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::home::{Home, lock};
+use super::home::{Home, Mail, lock};
 use super::pool::Pool;
 use crate::sys::Interest;
 
@@ -21,6 +21,12 @@ use crate::sys::Interest;
 const PIECES_MAX: usize = 1024;
 /// Bytes written to one receiver before others get their turn.
 const DRAIN_BYTES_MAX: usize = 1024 * 1024;
+
+/// Bytes that may wait for another broker. Much more than for a client: the interest of a whole fleet is told at once,
+/// and a lost route costs everybody behind it.
+const ROUTE_PENDING_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Bytes up to which appended lines share a piece of the queue.
+const PIECE_BYTES: usize = 16 * 1024;
 
 /// The shared part of one connection.
 #[derive(Debug)]
@@ -32,6 +38,8 @@ pub(super) struct Link {
     pub home: Arc<Home>,
     /// Only its own event loop writes to the socket, because the bytes are encrypted there.
     pub is_tls: bool,
+    /// Bytes that may wait here.
+    pending_bytes_max: usize,
     takes_headers: AtomicBool,
     out: Mutex<Outbound>,
 }
@@ -107,11 +115,35 @@ pub(super) enum Sent {
 
 impl Link {
     pub fn new(token: u64, home: Arc<Home>, is_tls: bool, socket: Arc<TcpStream>) -> Arc<Link> {
+        let pending_bytes_max = home.bounds.pending_bytes_max;
+        Link::with_bound(token, home, is_tls, socket, pending_bytes_max)
+    }
+
+    /// The link to another broker.
+    pub fn for_route(
+        token: u64,
+        home: Arc<Home>,
+        is_tls: bool,
+        socket: Arc<TcpStream>,
+    ) -> Arc<Link> {
+        let link = Link::with_bound(token, home, is_tls, socket, ROUTE_PENDING_BYTES_MAX);
+        link.set_takes_headers(true);
+        link
+    }
+
+    fn with_bound(
+        token: u64,
+        home: Arc<Home>,
+        is_tls: bool,
+        socket: Arc<TcpStream>,
+        pending_bytes_max: usize,
+    ) -> Arc<Link> {
         Arc::new(Link {
             index: home.indexes.take(),
             token,
             home,
             is_tls,
+            pending_bytes_max,
             takes_headers: AtomicBool::new(false),
             out: Mutex::new(Outbound {
                 socket: Some(socket),
@@ -147,7 +179,7 @@ impl Link {
             if out.failure.is_some() {
                 return Sent::Gone;
             }
-            if out.queued_bytes + parcel.len() > self.home.bounds.pending_bytes_max {
+            if out.queued_bytes + parcel.len() > self.pending_bytes_max {
                 self.fail(&mut out, Failure::PendingBytes);
                 return Sent::Gone;
             }
@@ -182,6 +214,30 @@ impl Link {
             out = lock(&self.out);
         }
         self.crowded(&out)
+    }
+
+    /// Queues bytes and tells the home about them: they come before everything that is staged now.
+    pub fn append(&self, bytes: &[u8]) {
+        let mut out = lock(&self.out);
+        if bytes.is_empty() || out.socket.is_none() || out.failure.is_some() {
+            return;
+        }
+        if out.queued_bytes + bytes.len() > self.pending_bytes_max {
+            return self.fail(&mut out, Failure::PendingBytes);
+        }
+        out.queued_bytes += bytes.len();
+        out.sent_bytes += bytes.len() as u64;
+        match out.queue.back_mut() {
+            Some(Chunk::Own(piece)) if piece.len() + bytes.len() <= PIECE_BYTES => {
+                piece.extend_from_slice(bytes);
+            }
+            _ => out.queue.push_back(Chunk::Own(bytes.to_vec())),
+        }
+        let is_known = std::mem::replace(&mut out.is_handed_over, true);
+        drop(out);
+        if !is_known {
+            self.home.post(Mail::Flush(vec![self.token]));
+        }
     }
 
     fn crowded(&self, out: &Outbound) -> Sent {

@@ -12,6 +12,8 @@ pub(super) enum Kind {
     Client,
     /// The same in the frames of a WebSocket.
     WebSocket,
+    /// The protocol of another broker of the cluster.
+    Route,
     /// The NATS client protocol from this process, with full rights in an account. No socket that was accepted is ever
     /// of this kind.
     Internal {
@@ -38,6 +40,19 @@ impl Listeners {
     /// Adds a socket whose connections are of this kind.
     pub fn add(&mut self, listener: TcpListener, kind: Kind) {
         self.list.push((listener, kind));
+    }
+
+    /// Adds a socket while the event loop runs.
+    pub fn add_watched(
+        &mut self,
+        listener: TcpListener,
+        kind: Kind,
+        home: &Home,
+    ) -> std::io::Result<()> {
+        let token = LISTENERS.start + self.list.len() as u64;
+        home.epoll.add(&listener, token, Interest::READ)?;
+        self.add(listener, kind);
+        Ok(())
     }
 
     /// Begins to watch all of them.

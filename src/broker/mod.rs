@@ -3,15 +3,17 @@
 //! # The life of a message
 //!
 //! `shard` is one event loop. It reads a `connection` into a buffer that all its connections share, `transport` takes
-//! the encryption off, `protocol` says what is spoken on it, `session` decodes the operations of a client, `router` finds the receivers, `stage` collects bytes for each receiver, and at the end of the turn `link`
+//! the encryption off, `protocol` says what is spoken on it, `session` decodes the operations of a client and `cluster` those
+//! of another broker, `router` finds the receivers, `stage` collects bytes for each receiver, and at the end of the turn `link`
 //! writes them to the receivers' sockets, whichever loop these belong to. What a socket does not take waits in the link's
 //! queue, and the owner of the connection goes on when there is room.
 //!
 //! # Rules
 //!
 //! * A connection is read, decoded and closed by its own loop only. Others touch its `Link` and nothing else.
-//! * A link's lock guards state, never a system call; there is never more than one lock held. The lock of the interest
-//!   tables is taken for look-ups and changes, never while a link is locked.
+//! * A link's lock guards state, never a system call. It may be taken while the tables of interest or the list of routes
+//!   are locked, which happens only for lines about interest and brokers on routes; nothing is locked while a link is,
+//!   but the mail of its loop.
 //! * Nothing outlives its connection by raw pointer: what is staged holds the link, and a closed link takes no bytes.
 //! * TLS connections are encrypted by their own loop: others append plain text to the queue and leave mail. The same way is
 //!   used for plain connections when a message goes to many, so that all loops share the writing.
@@ -26,6 +28,7 @@
 
 pub mod access;
 mod account;
+mod cluster;
 mod connection;
 mod end;
 mod endpoint;
@@ -69,6 +72,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+pub use cluster::{ClusterSettings, RouteReport};
 pub use login::BadAccess;
 pub use monitor::{
     AccountReport, CertificateReport, ConnectionQuery, ConnectionReport, ConnectionState, Detail,
@@ -79,6 +83,7 @@ pub use settings::{Import, Settings, TlsFirst, WebSocket};
 
 use crate::sys;
 use access::Access;
+use cluster::Dialler;
 use home::{Bounds, Home, Indexes, Mail};
 use listeners::{Kind, Listeners};
 use pool::Pool;
@@ -120,6 +125,7 @@ pub struct Broker {
     local: SocketAddr,
     websocket: Option<SocketAddr>,
     threads: Vec<JoinHandle<()>>,
+    dialler: Option<Dialler>,
 }
 
 /// What a broker did since it started.
@@ -169,7 +175,15 @@ impl Broker {
         };
         let homes = homes(&settings).map_err(Error::System)?;
         let shared = Shared::new(settings, local, homes).map(Arc::new).map_err(Error::Access)?;
-        let mut broker = Broker { shared: shared.clone(), local, websocket, threads: Vec::new() };
+        let mut broker =
+            Broker { shared: shared.clone(), local, websocket, threads: Vec::new(), dialler: None };
+        if let Some(cluster) = shared.cluster.as_ref().filter(|c| !c.settings.only_with_peers) {
+            let address = cluster.settings.listen;
+            let listener = sys::listen(address, shared.settings.backlog)
+                .map_err(|source| Error::Listen { address, source })?;
+            cluster.set_local(listener.local_addr().map_err(Error::System)?);
+            listeners.add(listener, Kind::Route);
+        }
         for (index, home) in shared.homes.iter().enumerate() {
             let (shared, home) = (shared.clone(), home.clone());
             // The first loop has the listeners.
@@ -180,6 +194,10 @@ impl Broker {
                 .spawn(move || run_loop(shared, home, listeners))
                 .map_err(Error::System)?;
             broker.threads.push(thread);
+        }
+        if let Some(cluster) = &shared.cluster {
+            let dialler = Dialler::start(shared.clone(), cluster.clone());
+            broker.dialler = Some(dialler.map_err(Error::System)?);
         }
         log::debug!("broker: listening address={local} threads={}", shared.homes.len());
         Ok(broker)
@@ -201,6 +219,17 @@ impl Broker {
         self.websocket
     }
 
+    /// The address it listens on for other brokers, as soon as it does.
+    pub fn cluster_addr(&self) -> Option<SocketAddr> {
+        self.shared.cluster.as_ref().and_then(|cluster| cluster.local())
+    }
+
+    /// The routes that are up.
+    pub fn routes(&self) -> Vec<RouteReport> {
+        let cluster = self.shared.cluster.as_ref();
+        cluster.map(|cluster| cluster.reports(self.shared.now_ms())).unwrap_or_default()
+    }
+
     /// A connection of this process with full rights in an account, which speaks the client protocol from INFO on.
     /// Fails when there is no such account.
     pub fn attach(&self, account: &str) -> io::Result<UnixStream> {
@@ -219,6 +248,9 @@ impl Broker {
     pub fn lame_duck(&self) {
         log::info!("broker: entering lame duck mode");
         self.shared.is_lame.store(true, Ordering::Relaxed);
+        if let Some(cluster) = &self.shared.cluster {
+            cluster.say_lame();
+        }
         self.tell(|| Mail::LameDuck);
     }
 
@@ -230,6 +262,7 @@ impl Broker {
 
     fn stop(&mut self, within: Duration) {
         let within_ms = within.as_millis() as u64;
+        self.dialler = None;
         self.tell(|| Mail::Stop { within_ms });
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {

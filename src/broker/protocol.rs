@@ -1,5 +1,6 @@
 //! What is spoken on a connection, as a state machine without I/O.
 
+use super::cluster::Route;
 use super::end::End;
 use super::endpoint::Endpoint;
 use super::session::Session;
@@ -10,6 +11,8 @@ use super::shared::Context;
 pub(super) enum Protocol {
     /// A NATS client.
     Client(Session),
+    /// Another broker of the cluster.
+    Route(Box<Route>),
 }
 
 impl Protocol {
@@ -22,6 +25,7 @@ impl Protocol {
     ) -> Result<(), End> {
         match self {
             Protocol::Client(session) => session.feed(endpoint, input, cx),
+            Protocol::Route(route) => route.feed(endpoint, input, cx),
         }
     }
 
@@ -29,6 +33,7 @@ impl Protocol {
     pub fn takes_info(&self, endpoint: &Endpoint) -> bool {
         match self {
             Protocol::Client(session) => session.takes_info(endpoint),
+            Protocol::Route(_) => false,
         }
     }
 
@@ -36,6 +41,8 @@ impl Protocol {
     pub fn readmit(&mut self, endpoint: &mut Endpoint, cx: &mut Context) -> Result<(), End> {
         match self {
             Protocol::Client(session) => session.readmit(endpoint, cx),
+            // Routes have their own rules, which do not change.
+            Protocol::Route(_) => Ok(()),
         }
     }
 
@@ -43,6 +50,7 @@ impl Protocol {
     pub fn session(&self) -> Option<&Session> {
         match self {
             Protocol::Client(session) => Some(session),
+            Protocol::Route(_) => None,
         }
     }
 
@@ -52,9 +60,10 @@ impl Protocol {
     }
 
     /// Ends what it wants from others.
-    pub fn withdraw(&mut self, cx: &mut Context) {
+    pub fn withdraw(&mut self, endpoint: &Endpoint, cx: &mut Context) {
         match self {
             Protocol::Client(session) => session.drop_subs(cx),
+            Protocol::Route(route) => route.withdraw(endpoint, cx),
         }
     }
 }

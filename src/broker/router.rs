@@ -1,5 +1,7 @@
 //! From one published message to its receivers. One router for each event loop.
 
+mod routes;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,6 +15,7 @@ use super::monitor::Lookups;
 use super::permissions::Memo;
 use super::stage::{Stage, Tail, WIDE};
 use crate::nats::codec::{Publish, encode};
+use routes::{Source, Targets};
 
 /// Results that are kept.
 const CACHE_SLOTS: usize = 1024;
@@ -109,9 +112,13 @@ impl Router {
             Some(tail)
                 if !publish.is_hpub && matches.groups.is_empty() && !matches.notes_replies =>
             {
-                self.deliver_plain(origin, tail, &matches)
+                let mut heard = false;
+                if let Some(remote) = &matches.remote {
+                    heard = self.deliver_elsewhere(remote, tail, &matches);
+                }
+                self.deliver_plain(origin, tail, &matches) || heard
             }
-            _ => !matches.is_empty() && self.deliver(origin, publish, &matches),
+            _ => !matches.is_empty() && self.deliver(origin, Source::Here, publish, &matches),
         };
         if !heard && origin.no_responders && publish.reply.is_some() {
             self.answer_no_responders(origin, publish);
@@ -182,7 +189,13 @@ impl Router {
     }
 
     /// True when somebody got it.
-    fn deliver(&mut self, origin: Origin<'_>, publish: &Publish<'_>, matches: &Matches) -> bool {
+    fn deliver(
+        &mut self,
+        origin: Origin<'_>,
+        source: Source<'_>,
+        publish: &Publish<'_>,
+        matches: &Matches,
+    ) -> bool {
         let has_headers = !publish.headers.is_empty();
         let mut with_headers = std::mem::take(&mut self.with_headers);
         let mut without_headers = std::mem::take(&mut self.without_headers);
@@ -200,9 +213,11 @@ impl Router {
         for sub in &matches.plain {
             heard |= self.offer(origin, sub, &message);
         }
+        let mut targets = Targets::of(source, matches);
         for group in &matches.groups {
-            heard |= self.offer_to_one(origin, &group.members, &message);
+            heard |= self.offer_to_group(origin, source, group, &message, &mut targets);
         }
+        heard |= self.send_to_routes(targets, &message);
         drop(message);
         self.with_headers = recycled(with_headers);
         self.without_headers = recycled(without_headers);
@@ -217,6 +232,17 @@ impl Router {
         message: &Message<'_>,
     ) -> bool {
         let start = if members.len() > 1 { fastrand::usize(..members.len()) } else { 0 };
+        self.offer_from(origin, members, start, message)
+    }
+
+    /// One member, beginning at the one with this number.
+    fn offer_from(
+        &mut self,
+        origin: Origin<'_>,
+        members: &[Arc<Sub>],
+        start: usize,
+        message: &Message<'_>,
+    ) -> bool {
         let (before, from) = members.split_at(start);
         from.iter().chain(before).any(|sub| self.offer(origin, sub, message))
     }

@@ -423,7 +423,8 @@ fn attempt<'a>(peer: &Peer, options: &'a ConnectOptions) -> Attempt<'a> {
         (true, Some(_)) => TlsState::Verified,
     };
     let kind = match peer.kind {
-        Kind::Client => ConnectionType::Standard,
+        // No route has a session of a client.
+        Kind::Client | Kind::Route => ConnectionType::Standard,
         Kind::WebSocket => ConnectionType::Websocket,
         Kind::Internal { .. } => ConnectionType::InProcess,
     };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::access::Access;
+use super::cluster::ClusterSettings;
 use crate::nats::codec::Limits;
 
 /// What a broker listens on, what it says about itself, and every limit it has. Start from [`Settings::default`].
@@ -20,6 +21,8 @@ pub struct Settings {
     pub server_name: String,
     /// Host and port that INFO shows instead of the listening address.
     pub advertise: Option<(String, u16)>,
+    /// The other brokers of a cluster; nothing for a broker that stands alone.
+    pub cluster: Option<ClusterSettings>,
     /// Cluster name in INFO; never empty in Choria.
     pub cluster_name: String,
     /// Names of the accounts. Connections are in the first unless something else is said about them; they are told
@@ -119,6 +122,7 @@ impl Default for Settings {
             threads: 0,
             server_name: String::new(),
             advertise: None,
+            cluster: None,
             cluster_name: "CHORIA".to_owned(),
             accounts: ["choria", "system", "provisioning"].map(str::to_owned).to_vec(),
             imports: Vec::new(),

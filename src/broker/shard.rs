@@ -1,9 +1,11 @@
 //! One event loop: its connections, its timers, its turn.
 
+use std::net::{SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::cluster::Dialled;
 use super::connection::Connection;
 use super::end::{End, Reason};
 use super::endpoint::Phase;
@@ -14,6 +16,7 @@ use super::monitor::{Closed, Detail, Event, Sources, last_report, report};
 use super::shared::{Context, Shared};
 use super::slab::Slab;
 use super::timers::Wheel;
+use super::transport::Transport;
 use crate::sys::{Events, Ready};
 use crate::util::throttle::Throttle;
 
@@ -210,7 +213,9 @@ impl Shard {
         let crowded = std::mem::take(&mut self.cx.crowded);
         let own = &connection.endpoint.link;
         let other = crowded.iter().find(|link| !Arc::ptr_eq(link, own));
+        // A slow client must not hold up everybody else behind a route.
         if read >= HEAVY_BYTES
+            && connection.endpoint.peer.kind != Kind::Route
             && let Some(link) = other
             && link.make_wait(own)
         {
@@ -285,28 +290,68 @@ impl Shard {
             }
             let token = self.connections.reserve();
             let (address, kind) = (incoming.address, incoming.kind);
-            match Connection::open(incoming, token, &mut self.cx) {
-                Ok(connection) => {
-                    let mut connection = Box::new(connection);
-                    self.rearm(&mut connection);
-                    self.connections.put_back(token, connection);
-                    self.arrivals.push_back(token);
-                    self.unadmitted += 1;
-                    if kind == Kind::Client {
-                        add(&self.cx.home.counters.accepted, 1);
-                        self.refuse_without_room(token);
-                    } else {
-                        self.internal += 1;
-                    }
-                }
-                Err(error) => {
-                    log::debug!("broker: cannot serve a connection remote={address} err={error}");
-                    self.connections.release(token);
-                }
+            let opened = Connection::open(incoming, token, &mut self.cx);
+            if self.take_in(opened, token, address, kind) && kind == Kind::Client {
+                self.refuse_without_room(token);
             }
         }
         self.displace();
         self.count_connections();
+    }
+
+    /// Takes a connection to another broker.
+    fn adopt_dialled(&mut self, dialled: Dialled) {
+        if self.stop_at_ms.is_some() {
+            return;
+        }
+        let Dialled { incoming, ticket, tls } = dialled;
+        let (address, token) = (incoming.address, self.connections.reserve());
+        let transport = tls.map_or(Transport::Plain, Transport::ClientTls);
+        let opened = Connection::open_route(incoming, Some(ticket), transport, token, &mut self.cx);
+        if self.take_in(opened, token, address, Kind::Route) {
+            self.serve(token, |connection, shard| {
+                connection.take_early(&mut shard.buffers, &mut shard.cx)
+            });
+        }
+        self.count_connections();
+    }
+
+    /// Takes a connection that was opened; false when it was not.
+    fn take_in(
+        &mut self,
+        opened: std::io::Result<Connection>,
+        token: u64,
+        address: SocketAddr,
+        kind: Kind,
+    ) -> bool {
+        match opened {
+            Ok(connection) => {
+                let mut connection = Box::new(connection);
+                self.rearm(&mut connection);
+                self.connections.put_back(token, connection);
+                self.arrivals.push_back(token);
+                self.unadmitted += 1;
+                match kind {
+                    Kind::Client => add(&self.cx.home.counters.accepted, 1),
+                    _ => self.internal += 1,
+                }
+                true
+            }
+            Err(error) => {
+                log::debug!("broker: cannot serve a connection remote={address} err={error}");
+                self.connections.release(token);
+                false
+            }
+        }
+    }
+
+    fn listen(&mut self, listener: TcpListener, kind: Kind) {
+        if self.stop_at_ms.is_some() || self.lame_since_ms.is_some() {
+            return;
+        }
+        if let Err(error) = self.listeners.add_watched(listener, kind, &self.cx.home) {
+            log::error!("broker: cannot watch a listener err={error}");
+        }
     }
 
     fn refuse_without_room(&mut self, token: u64) {
@@ -364,6 +409,9 @@ impl Shard {
                         });
                     }
                 }
+                Mail::Dialled(dialled) => self.adopt_dialled(*dialled),
+                Mail::Listen(listener, kind) => self.listen(listener, kind),
+                Mail::Info => self.tell_clients(),
                 Mail::Flush(tokens) => {
                     for token in tokens {
                         if let Some(connection) = self.connections.peek(token) {
@@ -398,6 +446,11 @@ impl Shard {
         self.accept_again_ms = None;
         self.lame_since_ms = Some(self.cx.now_ms);
         self.lame_total = self.connections.len() - self.internal;
+        self.tell_clients();
+    }
+
+    /// Sends INFO to every client that takes it now.
+    fn tell_clients(&mut self) {
         for token in self.connections.tokens() {
             let Some(connection) = self.connections.peek(token) else { continue };
             let endpoint = &connection.endpoint;
@@ -498,6 +551,9 @@ impl Shard {
             Reason::ClientClosed | Reason::Shutdown | Reason::LameDuck => {
                 log::debug!("broker: closed {peer} reason={}", end.reason);
             }
+            Reason::Route(ref fault) if fault.is_usual() => {
+                log::debug!("broker: closed {peer} reason={}", end.reason);
+            }
             Reason::Panic => log::error!("broker: closed {peer} reason={}", end.reason),
             _ => {
                 let text = format_args!("broker: closed {peer} reason={}", end.reason);
@@ -505,7 +561,7 @@ impl Shard {
             }
         }
         self.write_down(connection, &end.reason);
-        connection.protocol.withdraw(&mut self.cx);
+        connection.protocol.withdraw(&connection.endpoint, &mut self.cx);
         connection.say_why(&end, &mut self.cx);
         if !connection.is_admitted {
             self.unadmitted -= 1;
@@ -586,7 +642,7 @@ impl Shard {
     fn close_all(&mut self) {
         for token in self.connections.tokens() {
             if let Some(mut connection) = self.connections.take(token) {
-                connection.protocol.withdraw(&mut self.cx);
+                connection.protocol.withdraw(&connection.endpoint, &mut self.cx);
                 self.bury(token, connection);
             }
         }

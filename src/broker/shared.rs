@@ -13,6 +13,7 @@ use data_encoding::BASE32_NOPAD;
 use super::Statistics;
 use super::access::Access;
 use super::account::{Account, Accounts};
+use super::cluster::Cluster;
 use super::home::{Counters, Home, Mail, add};
 use super::link::Link;
 use super::listeners::{Incoming, Kind};
@@ -24,6 +25,7 @@ use super::settings::Settings;
 use super::tls::HandshakePool;
 use crate::nats::codec::Limits;
 use crate::nats::codec::info::{ChoriaInfo, ServerInfo};
+use crate::nats::codec::route_info::RouteInfo;
 
 /// The NATS version whose behaviour clients may expect.
 const NATS_VERSION: &str = "2.14.2";
@@ -38,6 +40,8 @@ pub(super) struct Shared {
     gate: RwLock<Arc<Gate>>,
     pub homes: Vec<Arc<Home>>,
     pub handshakes: HandshakePool,
+    /// The routes; nothing without a cluster.
+    pub cluster: Option<Arc<Cluster>>,
     pub started: Instant,
     /// The same moment as other clocks show it.
     pub started_at: SystemTime,
@@ -62,10 +66,23 @@ impl Shared {
         let gate = Gate::new(&settings.access, settings.tls.is_some(), &accounts.names())?;
         let handshakes =
             HandshakePool::new(settings.handshake_threads, settings.handshakes_waiting_max);
+        let info = server_info(&settings, local);
+        let about_us = RouteInfo {
+            server_id: info.server_id.clone(),
+            server_name: info.server_name.clone(),
+            version: info.version.clone(),
+            go: info.go.clone(),
+            max_payload: info.max_payload,
+            cluster: info.cluster.clone(),
+            connect_urls: vec![host_port(&info.host, info.port)],
+            ..RouteInfo::default()
+        };
+        let cluster = settings.cluster.clone();
         Ok(Shared {
             handshakes,
             first_limits: first_limits(&settings.limits),
-            info: server_info(&settings, local),
+            info,
+            cluster: cluster.map(|settings| Arc::new(Cluster::new(settings, about_us))),
             local,
             accounts: Arc::new(accounts),
             gate: RwLock::new(Arc::new(gate)),
@@ -183,6 +200,29 @@ impl Shared {
         info
     }
 
+    /// What clients are told about other places to connect to: nothing unless there are others.
+    fn client_urls(&self) -> Vec<String> {
+        let told = self.cluster.as_ref().filter(|cluster| cluster.settings.advertise_clients);
+        let mut urls = told.map(|cluster| cluster.client_urls()).unwrap_or_default();
+        if !urls.is_empty() && !self.is_lame.load(Ordering::Relaxed) {
+            urls.insert(0, host_port(&self.info.host, self.info.port));
+        }
+        urls
+    }
+
+    /// Tells clients, if they are told at all, that brokers came or went.
+    pub fn clients_need_info(&self) {
+        if self.cluster.as_ref().is_some_and(|cluster| cluster.settings.advertise_clients) {
+            self.homes.iter().for_each(|home| home.post(Mail::Info));
+        }
+    }
+
+    /// How routes that others dial are encrypted.
+    pub fn route_tls(&self) -> Option<Arc<rustls::ServerConfig>> {
+        let is_on = self.cluster.as_ref().is_some_and(|cluster| cluster.settings.tls.is_some());
+        self.settings.tls.clone().filter(|_| is_on)
+    }
+
     /// The INFO line for one connection. With its account it is the one after the first PONG.
     pub fn connection_info(
         &self,
@@ -191,12 +231,18 @@ impl Shared {
         account: Option<&Account>,
     ) -> Vec<u8> {
         let mut info = self.info_for(client_id, address);
+        info.connect_urls = self.client_urls();
         if let Some(account) = account {
             info.connect_info = true;
             info.remote_account = account.name.clone();
         }
         info.encode_line()
     }
+}
+
+/// A host and a port in one word.
+fn host_port(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 fn server_info(settings: &Settings, local: SocketAddr) -> ServerInfo {

@@ -326,6 +326,26 @@ impl Stage {
         length
     }
 
+    /// Adds a message of three parts for another broker.
+    pub fn routed(
+        &mut self,
+        route: &Arc<Link>,
+        head: &[u8],
+        words: &[u8],
+        tail: Tail<'_>,
+    ) -> usize {
+        let staged = self.entry(route);
+        let length = head.len() + words.len() + tail.len();
+        staged.append(head);
+        staged.append(words);
+        match tail {
+            Tail::Copied(bytes) => staged.append(bytes),
+            Tail::Shared(piece) => staged.append_shared(piece),
+        }
+        self.bytes += length;
+        length
+    }
+
     /// Makes the count of a link's subscriptions exact.
     pub fn settle(&mut self, link: &Arc<Link>) {
         if self.slots.get(link.index as usize).is_some_and(|slot| *slot != NO_SLOT) {
@@ -339,6 +359,11 @@ impl Stage {
         if self.is_full() {
             self.flush(self.now_ms);
         }
+    }
+
+    /// Sends everything before the turn ends.
+    pub fn flush_early(&mut self) {
+        self.flush(self.now_ms);
     }
 
     /// Whether so much is staged that it should be sent now.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 
+use super::cluster::ClientTls;
 use super::end::{End, Reason};
 use super::link::Link;
 use super::tls::{Handshake, Tls};
@@ -21,6 +22,8 @@ pub(super) enum Transport {
     Tls(Box<Tls>),
     /// In frames, over TLS or not, made by the event loop of the connection.
     WebSocket(Box<Channel>),
+    /// The same after this broker dialled.
+    ClientTls(Box<ClientTls>),
 }
 
 /// What came of bytes that were read.
@@ -45,14 +48,17 @@ impl Transport {
     pub fn handshake(&mut self) -> Option<&mut Handshake> {
         match self {
             Transport::Handshake(handshake) => Some(handshake),
-            Transport::Plain | Transport::Tls(_) | Transport::WebSocket(_) => None,
+            Transport::Plain
+            | Transport::Tls(_)
+            | Transport::ClientTls(_)
+            | Transport::WebSocket(_) => None,
         }
     }
 
     /// The TLS session, if there is one and nobody else works on it.
     fn tls(&mut self) -> Option<&mut Tls> {
         match self {
-            Transport::Plain => None,
+            Transport::Plain | Transport::ClientTls(_) => None,
             Transport::Handshake(handshake) => handshake.session(),
             Transport::Tls(tls) => Some(tls),
             Transport::WebSocket(channel) => channel.tls.as_deref_mut(),
@@ -68,7 +74,7 @@ impl Transport {
     /// how many bytes that are.
     pub fn put_partial(&self, buffer: &mut [u8]) -> usize {
         match self {
-            Transport::Plain | Transport::Handshake(_) => 0,
+            Transport::Plain | Transport::Handshake(_) | Transport::ClientTls(_) => 0,
             Transport::Tls(tls) => tls.put_partial(buffer),
             Transport::WebSocket(channel) => {
                 channel.tls.as_ref().map_or(0, |tls| tls.put_partial(buffer))
@@ -96,13 +102,16 @@ impl Transport {
         if self.handshake().is_some() {
             return Ok(Received::Open);
         }
-        let Some(tls) = self.tls() else {
+        let (received, has_more) = if let Transport::ClientTls(tls) = self {
+            (tls.receive(input, plain), tls.wants_write())
+        } else if let Some(tls) = self.tls() {
+            (tls.receive(input, plain), tls.wants_write())
+        } else {
             plain.extend_from_slice(input);
             return Ok(Received::Open);
         };
-        let received = tls.receive(input, plain);
         // Also after a failure: the peer is told what was wrong with its handshake.
-        if received.is_err() || tls.wants_write() {
+        if received.is_err() || has_more {
             self.send_queue(link, now_ms);
         }
         match received {
@@ -117,6 +126,7 @@ impl Transport {
         match self {
             Transport::Plain => link.drain(now_ms),
             Transport::WebSocket(channel) => channel.pump(link, now_ms),
+            Transport::ClientTls(tls) => tls.pump(link, now_ms),
             _ => {
                 if let Some(tls) = self.tls() {
                     tls.pump(link, now_ms);
@@ -152,6 +162,12 @@ impl Transport {
             }
             tls.end();
             tls.pump(link, 0);
+        } else if let Transport::ClientTls(tls) = self {
+            if tls.wants_write() {
+                return false;
+            }
+            tls.end();
+            tls.pump(link, 0);
         }
         true
     }
@@ -159,7 +175,7 @@ impl Transport {
     /// Version and cipher suite of TLS as Go names them, once they are agreed on.
     pub fn tls_names(&self) -> Option<(&'static str, &'static str)> {
         match self {
-            Transport::Plain | Transport::Handshake(_) => None,
+            Transport::Plain | Transport::Handshake(_) | Transport::ClientTls(_) => None,
             Transport::Tls(tls) => tls.names(),
             Transport::WebSocket(channel) => channel.tls.as_ref()?.names(),
         }
@@ -168,7 +184,7 @@ impl Transport {
     /// The certificate the peer proved to have, in DER.
     pub fn peer_certificate(&self) -> Option<&[u8]> {
         match self {
-            Transport::Plain | Transport::Handshake(_) => None,
+            Transport::Plain | Transport::Handshake(_) | Transport::ClientTls(_) => None,
             Transport::Tls(tls) => tls.peer_certificate(),
             Transport::WebSocket(channel) => channel.tls.as_ref()?.peer_certificate(),
         }

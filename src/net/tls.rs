@@ -144,7 +144,11 @@ impl TlsStream {
     }
 }
 
-async fn handshake(tls: &mut ClientConnection, socket: &Async<TcpStream>) -> Result<(), TlsError> {
+/// Shakes hands over `socket` on the side of the client. What the peer sends right behind is left in `tls`.
+pub async fn handshake(
+    tls: &mut ClientConnection,
+    socket: &Async<TcpStream>,
+) -> Result<(), TlsError> {
     while tls.is_handshaking() || tls.wants_write() {
         while tls.wants_write() {
             match tls.write_tls(&mut socket.get_ref()) {

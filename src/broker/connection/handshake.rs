@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use super::{Connection, NEVER, not_now};
+use crate::broker::cluster::Fault;
 use crate::broker::end::{End, Reason};
 use crate::broker::endpoint::Phase;
 use crate::broker::home::add;
@@ -43,6 +44,9 @@ impl Connection {
         // It begins with TLS, so INFO comes after the handshake.
         self.info_due_ms = self.info_due_ms.map(|_| NEVER);
         let input = buffers.read.get(..count).unwrap_or_default();
+        if self.endpoint.peer.kind == Kind::Route && input.first() == Some(&b'C') {
+            return Err(End::silent(Reason::Route(Fault::PlainText)));
+        }
         handshake.receive(input, link, &cx.shared.handshakes);
         Ok(count)
     }
@@ -90,20 +94,25 @@ impl Connection {
     fn finish_handshake(&mut self, tls: Box<Tls>, cx: &mut Context) -> Result<(), End> {
         self.endpoint.peer.identity = tls.peer_certificate().map(identity_of);
         let settings = &cx.shared.settings;
-        let is_web_socket = self.endpoint.peer.kind == Kind::WebSocket;
-        self.transport = match is_web_socket {
-            true => {
+        let kind = self.endpoint.peer.kind;
+        let names = tls.peer_certificate().filter(|_| kind == Kind::Route).map(names_of);
+        self.transport = match kind {
+            Kind::WebSocket => {
                 let channel = Channel::new(Some(tls), settings.limits.payload_bytes_max);
                 Transport::WebSocket(Box::new(channel))
             }
-            false => Transport::Tls(tls),
+            _ => Transport::Tls(tls),
         };
         if settings.tls_verify && self.endpoint.peer.identity.is_none() {
             return Err(End::silent(Reason::Tls("the peer has no certificate".to_owned())));
         }
-        if is_web_socket {
+        if kind == Kind::WebSocket {
             self.endpoint.phase = Phase::Upgrading;
             self.deadline_ms = cx.now_ms + settings.tls_timeout.as_millis() as u64;
+        } else if kind == Kind::Route {
+            self.endpoint.phase = Phase::Connecting;
+            self.deadline_ms = cx.now_ms + settings.auth_timeout.as_millis() as u64;
+            return self.greet(names.as_deref(), cx);
         } else {
             self.await_connect(cx);
         }
@@ -164,4 +173,15 @@ fn identity_of(der: &[u8]) -> String {
         certificate.common_name().or_else(|| certificate.dns_names().first().map(String::as_str))
     });
     name.map_or_else(|| sha256_hex(der), str::to_owned)
+}
+
+/// All names of a certificate.
+fn names_of(der: &[u8]) -> Vec<String> {
+    let Ok(certificate) = Certificate::from_der(der) else { return Vec::new() };
+    let mut names = certificate.dns_names().to_vec();
+    // The common name counts only when there is nothing better, as in HTTPS.
+    if !certificate.has_alternative_names() {
+        names.extend(certificate.common_name().map(str::to_owned));
+    }
+    names
 }

@@ -1,6 +1,7 @@
 //! The protocol over real sockets, with short timeouts.
 
 mod access;
+mod cluster;
 mod delivery;
 mod lifecycle;
 mod modes;

@@ -5,7 +5,7 @@
 //!   an operation that is split over two reads is copied, into a buffer that is given back as soon as it was handled.
 //! * [`RouteDecoder`] reads what another broker of a cluster sends on a route.
 //! * [`encode`] writes the operations of a client; [`headers`] reads and writes header blocks; [`info`] holds the JSON of
-//!   `INFO` and `CONNECT`.
+//!   `INFO` and `CONNECT`, [`route_info`] that of routes.
 //!
 //! The grammar follows nats-server `server/parser.go` (v2.14) and its documentation "Client Protocol".
 
@@ -15,6 +15,7 @@ mod frame;
 pub mod headers;
 pub mod info;
 mod plain;
+pub mod route_info;
 mod route_ops;
 mod server_ops;
 

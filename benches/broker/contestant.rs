@@ -70,6 +70,7 @@ impl Contestant {
     /// Its output and its configuration go to `directory`.
     pub fn start(&self, setup: &Setup, directory: &Path) -> Result<Running, Failure> {
         let port = free_port()?;
+        let statistics = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         let log = directory.join(format!("broker-{port}.log"));
         let output = File::create(&log).doing("create a log file")?;
         let errors = output.try_clone().doing("create a log file")?;
@@ -78,14 +79,14 @@ impl Contestant {
         let text = match self.kind {
             Kind::NatsServer => {
                 command.arg("-c").arg(&config);
-                setup.nats_config(port)
+                setup.nats_config(port, statistics.port())
             }
             Kind::Choria => {
                 command.args(["broker", "--config"]).arg(&config);
                 if setup.certificates().is_none() {
                     command.arg("--disable-tls");
                 }
-                setup.choria_config(port)
+                setup.choria_config(port, statistics.port())
             }
         };
         fs::write(&config, text).doing("write a configuration file")?;
@@ -97,7 +98,7 @@ impl Contestant {
             connect: connection::connect_line(setup.login()),
             tls: setup.certificates().map(|certificates| certificates.client.clone()),
         };
-        let mut running = Running { child, target, log, ready_after: Duration::ZERO };
+        let mut running = Running { child, target, statistics, log, ready_after: Duration::ZERO };
         lock_running().push(running.child.id());
         running.wait_ready(start)?;
         Ok(running)
@@ -111,7 +112,9 @@ pub enum Setup {
     Plain,
     /// Mutual TLS.
     Tls(Certificates),
-    /// No TLS; accounts, and users whose permissions are those of a Choria server.
+    /// As the other, with statistics over HTTP.
+    Observed(Box<Setup>),
+    /// No TLS; statistics over HTTP, accounts, and users whose permissions are those of a Choria server.
     Secured {
         /// The users in the form of Choria.
         users: PathBuf,
@@ -129,6 +132,7 @@ impl Setup {
     fn certificates(&self) -> Option<&Certificates> {
         match self {
             Setup::Tls(certificates) => Some(certificates),
+            Setup::Observed(other) => other.certificates(),
             Setup::Plain | Setup::Secured { .. } | Setup::Member { .. } => None,
         }
     }
@@ -136,6 +140,7 @@ impl Setup {
     /// Fields of CONNECT that tell who connects.
     fn login(&self) -> &'static str {
         match self {
+            Setup::Observed(other) => other.login(),
             Setup::Secured { .. } => "\"user\":\"bench\",\"pass\":\"bench\",",
             _ => "",
         }
@@ -158,16 +163,18 @@ impl Setup {
         Ok(Setup::Secured { users })
     }
 
-    fn nats_config(&self, port: u16) -> String {
+    fn nats_config(&self, port: u16, statistics: u16) -> String {
         let listen = format!("listen: \"127.0.0.1:{port}\"\n");
+        let http = format!("http: \"127.0.0.1:{statistics}\"\n");
         match self {
             Setup::Plain => listen,
+            Setup::Observed(other) => format!("{http}{}", other.nats_config(port, statistics)),
             Setup::Tls(files) => format!(
                 "{listen}tls {{\n cert_file: {:?}\n key_file: {:?}\n ca_file: {:?}\n verify: true\n}}\n",
                 files.certificate, files.key, files.ca
             ),
             Setup::Secured { .. } => format!(
-                "{listen}system_account: system\naccounts {{\n\
+                "{listen}{http}system_account: system\naccounts {{\n\
                  choria {{ users: [{{ user: bench, password: bench, permissions: {} }}] }}\n\
                  system {{ users: [{{ user: system, password: system }}] }}\n}}\n",
                 permissions()
@@ -183,7 +190,8 @@ impl Setup {
         }
     }
 
-    fn choria_config(&self, port: u16) -> String {
+    fn choria_config(&self, port: u16, statistics: u16) -> String {
+        let http = format!("plugin.choria.stats_port = {statistics}\n");
         let general = format!(
             "identity = localhost\nloglevel = warn\nplugin.choria.use_srv = false\n\
              plugin.choria.broker_network = true\nplugin.choria.network.listen_address = 127.0.0.1\n\
@@ -191,6 +199,7 @@ impl Setup {
         );
         match self {
             Setup::Plain => general,
+            Setup::Observed(other) => format!("{http}{}", other.choria_config(port, statistics)),
             Setup::Tls(files) => format!(
                 "{general}plugin.security.provider = file\nplugin.security.file.certificate = {}\n\
                  plugin.security.file.key = {}\nplugin.security.file.ca = {}\n",
@@ -199,7 +208,7 @@ impl Setup {
                 files.ca.display()
             ),
             Setup::Secured { users } => {
-                format!("{general}plugin.choria.network.users_file = {}\n", users.display())
+                format!("{general}{http}plugin.choria.network.users_file = {}\n", users.display())
             }
             Setup::Member { port, cluster } => {
                 let peers = cluster.iter().map(|port| format!("nats://127.0.0.1:{port}"));
@@ -252,6 +261,8 @@ pub struct Running {
     child: Child,
     /// How to connect to it.
     pub target: Target,
+    /// Where its statistics are, if its setup has them.
+    pub statistics: SocketAddr,
     /// From its start to its first INFO.
     pub ready_after: Duration,
     log: PathBuf,

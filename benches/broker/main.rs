@@ -22,6 +22,7 @@ mod report;
 mod request;
 mod scenario;
 mod shard;
+mod soak;
 mod start;
 mod storm;
 mod throughput;
@@ -47,6 +48,7 @@ use scenario::{Needs, Place, SCENARIOS, Scale, Scenario};
 
 /// No further round is begun when it would end later than this.
 const TOTAL_MAX: Duration = Duration::from_secs(350);
+const SOAK_MINUTES: f64 = 30.0;
 /// Open files that are not connections of a scenario.
 const OTHER_FILES: u64 = 100;
 
@@ -93,6 +95,9 @@ fn main() -> ExitCode {
     if let ["serve-fleet", rest @ ..] = words.as_slice() {
         return finish(cluster::serve_fleet(rest).map(|()| true));
     }
+    if let ["soak", minutes @ ..] = words.as_slice() {
+        return finish(soak(minutes));
+    }
     let arguments = match Arguments::from_args(&["scripts/bench"], &words) {
         Ok(arguments) => arguments,
         Err(exit) if exit.status.is_ok() => {
@@ -105,6 +110,25 @@ fn main() -> ExitCode {
         }
     };
     finish(run(&arguments))
+}
+
+/// What scripts/soak asks for.
+fn soak(words: &[&str]) -> Result<bool, Failure> {
+    let minutes = match words {
+        [] => SOAK_MINUTES,
+        [minutes] => {
+            minutes.parse::<f64>().ok().filter(|minutes| *minutes > 0.0).ok_or_else(|| {
+                Failure::Usage(format!("usage: scripts/soak [MINUTES], not {minutes:?}"))
+            })?
+        }
+        _ => return Err(Failure::Usage("usage: scripts/soak [MINUTES]".into())),
+    };
+    choria::sys::raise_nofile_limit().doing("raise the limit on open files")?;
+    let directory = WorkDirectory::create()?;
+    clean_up_on_signals(&directory)?;
+    let ours = Contestant::identify(Path::new(env!("CARGO_BIN_EXE_choria")))?;
+    let tls = setup(Needs::Tls(Keys::P256), &directory.0)?;
+    soak::run(Duration::from_secs_f64(minutes * 60.0), &ours, &directory.0, tls)
 }
 
 fn finish(outcome: Result<bool, Failure>) -> ExitCode {

@@ -86,11 +86,19 @@ impl Wire {
 
     /// Writes all of it, and waits for room where the socket has none. During a TLS handshake it is kept until the end.
     pub fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if let Some(tls) = &mut self.tls {
-            tls.writer().write_all(bytes)?;
-            return self.flush();
-        }
         let mut rest = bytes;
+        if let Some(tls) = &mut self.tls {
+            while !rest.is_empty() {
+                // It takes as much as its buffer has room for.
+                let count = tls.writer().write(rest)?;
+                rest = &rest[count..];
+                flush(tls, &self.socket)?;
+                if count == 0 {
+                    return Err(ErrorKind::WriteZero.into());
+                }
+            }
+            return Ok(());
+        }
         while !rest.is_empty() {
             match (&self.socket).write(rest) {
                 Ok(count) => rest = &rest[count..],

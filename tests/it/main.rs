@@ -1,5 +1,6 @@
 //! Behaviour tests: real processes of the real binary. One binary, one module a behaviour.
 
+mod access;
 mod cli_broker;
 mod cli_demo;
 mod cli_replies;

@@ -6,6 +6,7 @@ mod folder;
 mod nats_server;
 mod pki;
 mod process;
+mod raw;
 
 pub use client::Client;
 pub use daemon::{Broker, Server, ServerOptions, choria};
@@ -13,6 +14,7 @@ pub use folder::Folder;
 pub use nats_server::NatsServer;
 pub use pki::{Leaf, Pki};
 pub use process::{Finished, Process, resident_kib, run};
+pub use raw::Raw;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -24,6 +24,8 @@ def document(top, flags, has_tls):
     system = top.take("system_account")
     if system is not None and system not in made["accounts"]:
         top.refuse("system_account", f"there is no account {system}")
+    elif system is not None:
+        made["system_account"] = system
     if no_auth_user is not None:
         made["no_auth_user"] = no_auth_user
     elif not made["users"]:

@@ -22,6 +22,12 @@ pub(super) fn set_access(
     is_tls: bool,
 ) -> Result<(), Problem> {
     let mut access = Access { certificates: certificates(config, is_tls)?, ..Access::default() };
+    if let Some(path) = &config.network.users {
+        access.users = users(config, path)?;
+    }
+    if let Some(name) = &access.users.system_account {
+        access.system_account = name.clone();
+    }
     settings.accounts = vec![CHORIA.to_owned(), access.system_account.clone()];
     access.system_user = system_user(config);
     if let Some(password) = &config.network.provisioning_client_password {
@@ -34,12 +40,9 @@ pub(super) fn set_access(
         let password = password.clone();
         access.provisioning = Some(Provisioning { account: PROVISIONING.to_owned(), password });
     }
-    if let Some(path) = &config.network.users {
-        access.users = users(config, path)?;
-        for name in access.users.accounts.keys() {
-            if !settings.accounts.contains(name) {
-                settings.accounts.push(name.clone());
-            }
+    for name in access.users.accounts.keys() {
+        if !settings.accounts.contains(name) {
+            settings.accounts.push(name.clone());
         }
     }
     settings.access = access;
@@ -148,8 +151,7 @@ mod tests {
     fn users_of_a_file() {
         let path = std::env::temp_dir().join(format!("choria-list-{}.json", std::process::id()));
         let key = format!("plugin.choria.network.users = {}\n", path.display());
-        let json =
-            r#"{"accounts": {"A": {}, "choria": {}}, "users": [{"token": "t", "account": "A"}]}"#;
+        let json = r#"{"accounts": {"A": {}, "S": {}}, "system_account": "S", "users": [{"token": "t", "account": "A"}]}"#;
         std::fs::write(&path, json).unwrap();
         let mode = |mode| {
             let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
@@ -159,7 +161,7 @@ mod tests {
         assert!(check(&key).expect_err("is open").contains("everybody can read it"));
         mode(0o600);
         let settings = check(&key).expect("is right");
-        assert_eq!(settings.accounts, ["choria", "system", "A"]);
+        assert_eq!(settings.accounts, ["choria", "S", "A"]);
         assert_eq!(settings.access.users.users.len(), 1);
         std::fs::remove_file(&path).unwrap();
         assert!(check(&key).is_err());

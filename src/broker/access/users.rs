@@ -33,6 +33,9 @@ pub struct UserList {
     pub no_auth_user: Option<String>,
     /// Nobody comes in with a certificate alone.
     pub login_required: bool,
+    /// Name of the account that the broker speaks about itself in, when it is not the usual one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system_account: Option<String>,
 }
 
 /// An account: messages stay in it.
@@ -245,7 +248,8 @@ impl UserList {
                 return Err(Violations::Twice { place });
             }
         }
-        if let Some(name) = self.accounts.keys().find(|name| !is_account_name(name)) {
+        let mut names = self.accounts.keys().chain(&self.system_account);
+        if let Some(name) = names.find(|name| !is_account_name(name)) {
             return Err(Violations::BadAccountName { account: name.clone() });
         }
         match &self.no_auth_user {

@@ -194,7 +194,10 @@ def cluster(top, flags, made):
     if routes:
         made.network("peers", ",".join(f"nats://{join(*host_port('routes', route))}" for route in routes))
     route_login(block, routes, made)
-    block.done("pool_size", "compression", "connect_retries", "advertise", "ping_interval", "write_deadline", "no_advertise")
+    made.network("peer_advertise", block.take("advertise"))
+    made.network("advertise_peers", "no" if block.take("no_advertise", default=False) else "yes")
+    made.network("peer_tls", "yes" if block.take("tls") is not None else "no")
+    block.done("pool_size", "compression", "connect_retries", "ping_interval", "write_deadline")
 
 
 def join(host, number):

@@ -174,10 +174,10 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Begins to talk to another broker, whose certificate has these names.
-    fn greet(&mut self, names: Option<&[String]>, cx: &mut Context) -> Result<(), End> {
+    /// Begins to talk to another broker, which dialled and proved to have this certificate.
+    fn greet(&mut self, certificate: Option<&[u8]>, cx: &mut Context) -> Result<(), End> {
         let Protocol::Route(route) = &mut self.protocol else { return Ok(()) };
-        route.greet(&self.endpoint, names, cx)
+        route.greet(&self.endpoint, certificate, cx)
     }
 
     /// Handles what came with the end of the handshake of a connection that was dialled.

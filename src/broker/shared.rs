@@ -1,7 +1,7 @@
 //! What all event loops share, and what one of them hands to a connection it serves.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -74,7 +74,7 @@ impl Shared {
             go: info.go.clone(),
             max_payload: info.max_payload,
             cluster: info.cluster.clone(),
-            connect_urls: vec![host_port(&info.host, info.port)],
+            connect_urls: vec![client_url(&info)],
             ..RouteInfo::default()
         };
         let cluster = settings.cluster.clone();
@@ -205,7 +205,7 @@ impl Shared {
         let told = self.cluster.as_ref().filter(|cluster| cluster.settings.advertise_clients);
         let mut urls = told.map(|cluster| cluster.client_urls()).unwrap_or_default();
         if !urls.is_empty() && !self.is_lame.load(Ordering::Relaxed) {
-            urls.insert(0, host_port(&self.info.host, self.info.port));
+            urls.insert(0, client_url(&self.info));
         }
         urls
     }
@@ -238,6 +238,23 @@ impl Shared {
         }
         info.encode_line()
     }
+}
+
+/// Where clients of other brokers may come to.
+fn client_url(info: &ServerInfo) -> String {
+    let is_any = info.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
+    match own_address().filter(|_| is_any) {
+        Some(ip) => host_port(&ip.to_string(), info.port),
+        None => host_port(&info.host, info.port),
+    }
+}
+
+/// The address this computer has towards others. Nothing is sent to find out.
+fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    // An address for examples (RFC 5737), any port.
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 /// A host and a port in one word.

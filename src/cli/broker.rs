@@ -81,6 +81,7 @@ impl RunBroker {
         let listening = Listening {
             clients: broker.local_addr(),
             status_pages: watch.status_pages(),
+            brokers: broker.cluster_addr(),
             websockets: broker.websocket_addr().map(|address| (address, is_tls)),
         };
         // Whoever waits for one of the later signs may count on the earlier ones.

@@ -140,6 +140,20 @@ pub struct Network {
     pub websocket_advertise: Option<String>,
     /// Web sites whose pages may connect there; empty means all.
     pub websocket_origins: Vec<String>,
+    /// The other brokers of the cluster.
+    pub peers: Vec<String>,
+    /// The port for other brokers; 0 is the usual one when there are peers.
+    pub peer_port: u16,
+    /// User name between brokers.
+    pub peer_user: Option<String>,
+    /// Password between brokers.
+    pub peer_password: Option<Secret<String>>,
+    /// Encrypt connections between brokers.
+    pub peer_tls: bool,
+    /// The `host:port` that other brokers are told to connect to.
+    pub peer_advertise: Option<String>,
+    /// Tell clients the addresses of all brokers of the cluster.
+    pub advertise_peers: bool,
     /// The name of the cluster, told to clients even when there is one broker only.
     pub gateway_name: String,
 }
@@ -182,6 +196,13 @@ impl Network {
             websocket_advertise: Some(store.text(&name("websocket_advertise")))
                 .filter(|text| !text.is_empty()),
             websocket_origins: store.list(&name("websocket_origins")),
+            peers: store.list(&name("peers")),
+            peer_port: store.port(&name("peer_port")),
+            peer_user: filled("peer_user"),
+            peer_password: filled("peer_password").map(Secret::new),
+            peer_tls: store.flag(&name("peer_tls")),
+            peer_advertise: filled("peer_advertise"),
+            advertise_peers: store.flag(&name("advertise_peers")),
             gateway_name: store.text(&name("gateway_name")),
         }
     }

@@ -98,11 +98,6 @@ const RULES: &[Rule] = &[
         BROKER,
         "there are no streams, so what is published to them would be lost",
     ),
-    refuse(
-        "plugin.choria.network.peers",
-        BROKER,
-        "there is no clustering, so each broker would serve its own part of the fleet",
-    ),
     refuse("plugin.choria.network.leafnode_port", BROKER, "leaf nodes could not connect"),
     refuse(
         "plugin.choria.network.leafnode_remotes",

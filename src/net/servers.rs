@@ -9,6 +9,8 @@ use crate::net::resolve::{ResolveError, Resolver};
 
 /// SRV names of the brokers, first that resolves.
 pub const SRV_BROKERS: &[&str] = &["_mcollective-server._tcp", "_x-puppet-mcollective._tcp"];
+/// SRV names of the brokers of a cluster.
+pub const SRV_PEERS: &[&str] = &["_mcollective-broker._tcp"];
 /// SRV names of the federation's brokers.
 pub const SRV_FEDERATION: &[&str] =
     &["_mcollective-federation_server._tcp", "_x-puppet-mcollective_federation._tcp"];
@@ -265,6 +267,11 @@ impl ServerList {
         resolver: Resolver,
     ) -> Self {
         Self::new(usual(configured, SRV_FEDERATION, srv_domain), None, resolver)
+    }
+
+    /// The brokers of a cluster: configured hosts, SRV records when `srv_domain` is given, no fall-back.
+    pub fn peers(configured: Vec<Server>, srv_domain: Option<String>, resolver: Resolver) -> Self {
+        Self::new(usual(configured, SRV_PEERS, srv_domain), None, resolver)
     }
 
     /// The resolver for the hosts of the list.

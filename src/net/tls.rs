@@ -11,9 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use async_io::Async;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{AlertDescription, ClientConfig, ClientConnection};
 use smol::io::{AsyncRead, AsyncWrite};
+
+use crate::crypto::x509::Certificate;
 
 /// Ciphertext taken from the socket in one read.
 const READ_BYTES: usize = 32 * 1024;
@@ -73,6 +75,20 @@ fn alert_words(alert: AlertDescription) -> &'static str {
         }
         _ => "it sent an alert",
     }
+}
+
+/// Whether a certificate in DER is for a host name or an address. One without alternative names may have the name as
+/// its common name.
+pub fn is_for(certificate: &[u8], name: &str) -> bool {
+    let der = CertificateDer::from(certificate);
+    let Ok(name) = ServerName::try_from(name) else { return false };
+    let is_named = webpki::EndEntityCert::try_from(&der)
+        .is_ok_and(|read| read.verify_is_valid_for_subject_name(&name).is_ok());
+    is_named
+        || Certificate::from_der(certificate).is_ok_and(|read| {
+            !read.has_alternative_names()
+                && read.common_name().is_some_and(|have| have.eq_ignore_ascii_case(&name.to_str()))
+        })
 }
 
 /// An established TLS connection.

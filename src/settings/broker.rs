@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use super::access::set_access;
+use super::cluster::cluster;
 use super::{Insecure, Problem, provider, security, warn_of_doubts};
 use crate::broker::{Settings, TlsFirst, WebSocket};
 use crate::config::{Config, Environment};
@@ -32,8 +33,10 @@ pub fn broker(
         ..limits(config)?
     };
     set_access(&mut settings, config, !insecure.no_tls)?;
+    let ip = settings.listen.ip();
     if insecure.no_tls {
         warn_of_clear_text(&settings);
+        settings.cluster = cluster(config, ip, None)?;
     } else {
         let provider = provider(security(config, env, insecure)?)?;
         warn_of_doubts(&provider, Use::Server, &config.identity);
@@ -41,6 +44,7 @@ pub fn broker(
             .server_tls()
             .map_err(|error| Problem::new(format!("TLS is not set up: {error}")))?;
         settings.tls = Some(tls);
+        settings.cluster = cluster(config, ip, Some(&provider))?;
     }
     Ok(settings)
 }

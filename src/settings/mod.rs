@@ -4,6 +4,7 @@
 mod access;
 mod broker;
 mod client;
+mod cluster;
 mod connection;
 mod security;
 mod server;

@@ -25,6 +25,7 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, OnceLock};
 
 use crate::nats::codec::route_info::{RouteConnect, RouteInfo};
+use crate::net;
 use crate::util::throttle::Throttle;
 
 pub(super) use dial::{Dialled, Dialler, Ticket};
@@ -146,10 +147,10 @@ impl Cluster {
                 & same(settings.password.expose(), &connect.pass))
     }
 
-    /// Whether a certificate with these names is that of a broker of this cluster.
-    fn is_peer<'n>(&self, mut names: impl Iterator<Item = &'n str>) -> bool {
-        let registry = lock(&self.registry);
-        names.any(|name| registry.is_peer_name(name))
+    /// Whether a certificate is that of a broker of this cluster.
+    fn is_peer(&self, certificate: &[u8]) -> bool {
+        let names = lock(&self.registry).peer_names();
+        names.iter().any(|name| net::tls::is_for(certificate, name))
     }
 
     /// Adds a route; everybody else hears of the new broker.

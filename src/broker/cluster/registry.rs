@@ -115,9 +115,9 @@ impl Registry {
         }
     }
 
-    pub fn is_peer_name(&self, name: &str) -> bool {
-        let same = |have: &String| have.eq_ignore_ascii_case(name);
-        self.peers.iter().any(same) || self.told.iter().any(same)
+    /// Names that the certificate of a peer may be for.
+    pub fn peer_names(&self) -> Vec<String> {
+        self.peers.iter().chain(&self.told).cloned().collect()
     }
 }
 

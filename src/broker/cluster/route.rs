@@ -58,22 +58,19 @@ impl Route {
         }
     }
 
-    /// Begins to talk, as soon as bytes can go. `names` are those of the other side's certificate, if it has one.
+    /// Begins to talk, as soon as bytes can go. The certificate is that of a broker that dialled.
     pub fn greet(
         &mut self,
         endpoint: &Endpoint,
-        names: Option<&[String]>,
+        certificate: Option<&[u8]>,
         cx: &mut Context,
     ) -> Result<(), End> {
         if self.ticket.is_some() {
             cx.router.stage.answer(&endpoint.link, &self.cluster.connect_line());
-        } else if let (true, false) = (endpoint.peer.is_tls, self.cluster.settings.user.is_empty())
-        {
-            // The password is asked for, and that is enough.
-            names.ok_or_else(|| self.end(Fault::NotAPeer))?;
         } else if endpoint.peer.is_tls {
-            let names = names.unwrap_or_default();
-            if !self.cluster.is_peer(names.iter().map(String::as_str)) {
+            // Any certificate will do when a password is asked for as well.
+            let has_password = !self.cluster.settings.user.is_empty();
+            if !certificate.is_some_and(|it| has_password || self.cluster.is_peer(it)) {
                 return Err(self.end(Fault::NotAPeer));
             }
         }

@@ -95,7 +95,8 @@ impl Connection {
         self.endpoint.peer.identity = tls.peer_certificate().map(identity_of);
         let settings = &cx.shared.settings;
         let kind = self.endpoint.peer.kind;
-        let names = tls.peer_certificate().filter(|_| kind == Kind::Route).map(names_of);
+        let certificate =
+            tls.peer_certificate().filter(|_| kind == Kind::Route).map(<[u8]>::to_vec);
         self.transport = match kind {
             Kind::WebSocket => {
                 let channel = Channel::new(Some(tls), settings.limits.payload_bytes_max);
@@ -112,7 +113,7 @@ impl Connection {
         } else if kind == Kind::Route {
             self.endpoint.phase = Phase::Connecting;
             self.deadline_ms = cx.now_ms + settings.auth_timeout.as_millis() as u64;
-            return self.greet(names.as_deref(), cx);
+            return self.greet(certificate.as_deref(), cx);
         } else {
             self.await_connect(cx);
         }
@@ -173,15 +174,4 @@ fn identity_of(der: &[u8]) -> String {
         certificate.common_name().or_else(|| certificate.dns_names().first().map(String::as_str))
     });
     name.map_or_else(|| sha256_hex(der), str::to_owned)
-}
-
-/// All names of a certificate.
-fn names_of(der: &[u8]) -> Vec<String> {
-    let Ok(certificate) = Certificate::from_der(der) else { return Vec::new() };
-    let mut names = certificate.dns_names().to_vec();
-    // The common name counts only when there is nothing better, as in HTTPS.
-    if !certificate.has_alternative_names() {
-        names.extend(certificate.common_name().map(str::to_owned));
-    }
-    names
 }

@@ -16,6 +16,8 @@ pub struct Listening {
     pub clients: SocketAddr,
     /// Of those who want to see how it is.
     pub status_pages: Option<SocketAddr>,
+    /// Of the other brokers of the cluster.
+    pub brokers: Option<SocketAddr>,
     /// Of clients in WebSockets, and whether they are encrypted.
     pub websockets: Option<(SocketAddr, bool)>,
 }
@@ -41,6 +43,9 @@ impl Listening {
         if let Some((address, _)) = self.websockets {
             log::info!("broker: listening for WebSockets on {address}");
         }
+        if let Some(address) = self.brokers {
+            log::info!("broker: listening for other brokers on {address}");
+        }
         if as_nats {
             log::info!("Listening for client connections on {}", self.clients);
             log::info!("Server is ready");
@@ -53,7 +58,7 @@ impl Listening {
         let ports = Ports {
             nats: vec![url("nats", self.clients)],
             monitoring: self.status_pages.map(|pages| url("http", pages)).into_iter().collect(),
-            cluster: Vec::new(),
+            cluster: self.brokers.map(|address| url("nats", address)).into_iter().collect(),
             profile: Vec::new(),
             websocket: self
                 .websockets
@@ -113,12 +118,13 @@ mod tests {
         let listening = Listening {
             clients: SocketAddr::from(([0, 0, 0, 0], 4333)),
             status_pages: Some(SocketAddr::from(([127, 0, 0, 1], 8333))),
+            brokers: Some(SocketAddr::from(([127, 0, 0, 1], 5222))),
             websockets: Some((SocketAddr::from(([127, 0, 0, 1], 4334)), true)),
         };
         let file = PortsFile::write(&path, &listening).unwrap();
         assert_eq!(
             fs::read_to_string(&path).unwrap(),
-            "{\"nats\":[\"nats://127.0.0.1:4333\"],\"monitoring\":[\"http://127.0.0.1:8333\"],\"cluster\":[],\"profile\":[],\
+            "{\"nats\":[\"nats://127.0.0.1:4333\"],\"monitoring\":[\"http://127.0.0.1:8333\"],\"cluster\":[\"nats://127.0.0.1:5222\"],\"profile\":[],\
              \"websocket\":[\"wss://127.0.0.1:4334\"]}"
         );
         drop(file);

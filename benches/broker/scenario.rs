@@ -91,6 +91,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("fleet", Work::Fleet { connections: 15_000 }).also(&["memory"]).selected_only(),
     tls("idle-tls", &["memory", "tls"], Keys::P256, Work::Memory { connections: 5_000 }),
     tls("idle-tls-rsa", &["memory", "tls"], Keys::Rsa, Work::Memory { connections: 5_000 }),
+    tls("request-tls", &["tls"], Keys::P256, Work::Request { connections: 5_000 }),
     tls("storm", &["storms", "tls"], Keys::P256, Work::Storm { connections: 8_000 }),
     tls("storm-rsa", &["storms", "tls"], Keys::Rsa, Work::Storm { connections: 8_000 }),
     Scenario {

@@ -302,6 +302,11 @@ impl Link {
         self.let_go(out);
     }
 
+    /// The socket took bytes that had left the queue before.
+    pub fn note_progress(&self, now_ms: u64) {
+        lock(&self.out).progress_ms = now_ms;
+    }
+
     /// Lets those be read again that wait for room, when there is room.
     fn let_go(&self, mut out: MutexGuard<'_, Outbound>) {
         if out.waiting.is_empty() || out.queued_bytes > self.home.bounds.pause_bytes / 2 {

@@ -139,7 +139,7 @@ impl Default for Settings {
             pause_bytes: 1024 * 1024,
             pause_max: Duration::from_millis(100),
             tls_timeout: Duration::from_secs(2),
-            handshake_wait: Duration::from_secs(20),
+            handshake_wait: Duration::from_secs(60),
             handshake_threads: 0,
             handshakes_waiting_max: 8192,
             auth_timeout: Duration::from_secs(2),

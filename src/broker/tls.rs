@@ -228,12 +228,16 @@ impl Tls {
     /// Encrypts a link's queue into its socket until one is empty or the other full.
     pub fn pump(&mut self, link: &Link, now_ms: u64) {
         let Some((batch, socket)) = link.take_queue() else { return };
+        let sent_before = self.unsent.sent;
         let (taken, full) = SCRATCH.with_borrow_mut(|scratch| {
             let mut taken = 0;
             let full = self.write_batch(&batch, &mut &*socket, scratch, &mut taken);
             (taken, full)
         });
         link.restore_queue(batch, taken, matches!(full, Ok(true)), now_ms);
+        if taken == 0 && self.unsent.sent > sent_before {
+            link.note_progress(now_ms);
+        }
         if let Err(kind) = full {
             link.fail_socket(kind);
         }

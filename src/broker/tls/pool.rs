@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -26,6 +26,7 @@ pub(in crate::broker) struct HandshakePool {
     threads_max: usize,
     waiting_max: usize,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    is_started: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -135,6 +136,7 @@ impl HandshakePool {
             threads_max,
             waiting_max,
             threads: Mutex::default(),
+            is_started: AtomicBool::new(false),
         }
     }
 
@@ -156,7 +158,7 @@ impl HandshakePool {
 
     /// Queues a piece of work; its result comes as mail to the home of the connection.
     pub(super) fn submit(&self, job: Job) {
-        if !self.has_threads() {
+        if !self.is_started.load(Ordering::Acquire) && !self.start() {
             job.work();
             return;
         }
@@ -171,7 +173,7 @@ impl HandshakePool {
     }
 
     /// Starts the threads when there are none; false when the system gives none.
-    fn has_threads(&self) -> bool {
+    fn start(&self) -> bool {
         let mut threads = lock(&self.threads);
         while threads.len() < self.threads_max {
             let shared = self.shared.clone();
@@ -185,6 +187,7 @@ impl HandshakePool {
                 }
             }
         }
+        self.is_started.store(!threads.is_empty(), Ordering::Release);
         !threads.is_empty()
     }
 

@@ -84,7 +84,7 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "plugin.choria.network.handshake_wait",
         HOUR,
-        "20s",
+        "1m",
         "Time a TLS handshake may wait for its turn; tls_timeout does not run meanwhile",
     ),
     key("plugin.choria.network.auth_timeout", MINUTE, "2s", "Time a connection has to log in"),

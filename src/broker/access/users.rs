@@ -155,6 +155,8 @@ pub enum BadUsers {
 /// What contradicts itself in a list of users.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Violations {
+    /// No user at all: a file that was meant to say more.
+    NoUsers,
     /// Neither a name nor a token.
     Nameless {
         /// Place in the list, from 1.
@@ -222,6 +224,9 @@ impl UserList {
             .map_err(|source| BadUsers::Form { path: path.to_owned(), source })?;
         if metadata.permissions().mode() & WORLD_READABLE != 0 && list.has_secrets() {
             return Err(BadUsers::WorldReadable { path: path.to_owned() });
+        }
+        if list.is_empty() {
+            return Err(BadUsers::Content(Violations::NoUsers));
         }
         list.check().map_err(BadUsers::Content)?;
         Ok(list)
@@ -317,6 +322,7 @@ impl fmt::Display for BadUsers {
 impl fmt::Display for Violations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Violations::NoUsers => f.write_str("the list of users is empty"),
             Violations::Nameless { place } => {
                 write!(f, "user {place} has neither a name nor a token")
             }
@@ -440,6 +446,7 @@ mod tests {
         assert!(matches!(write(secret, 0o644), Err(BadUsers::WorldReadable { .. })));
         assert!(matches!(write(open, 0o644), Ok(1)));
         assert!(matches!(write("{", 0o600), Err(BadUsers::Form { .. })));
+        assert!(matches!(write("{}", 0o600), Err(BadUsers::Content(Violations::NoUsers))));
         std::fs::remove_file(&path).unwrap();
         assert!(matches!(UserList::read(&path), Err(BadUsers::Read { .. })));
     }

@@ -182,7 +182,7 @@ impl Gate {
 
     /// Whether INFO says that a connection has to log in.
     pub fn demands_login(&self) -> bool {
-        self.has_users() && self.no_auth_user.is_none()
+        (self.has_users() || self.login_required) && self.no_auth_user.is_none()
     }
 
     fn has_users(&self) -> bool {
@@ -206,7 +206,7 @@ impl Gate {
         }
         match &self.system_user {
             Some(login) if login.user == attempt.user => self.system(login, attempt),
-            _ if self.has_users() => self.listed(attempt),
+            _ if self.has_users() || self.login_required => self.listed(attempt),
             _ => self.unnamed(attempt),
         }
     }

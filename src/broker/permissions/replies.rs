@@ -11,6 +11,8 @@ use super::rules::Rules;
 
 /// Reply subjects of one connection; with one more the oldest is forgotten.
 const REPLIES_MAX: usize = 4096;
+/// Bytes of the reply subjects of one connection; a peer chooses how long they are.
+const REPLIES_BYTES_MAX: usize = 1024 * 1024;
 
 /// The reply subjects that one connection may publish on.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ struct Open {
     by_subject: HashMap<Arc<[u8]>, Grant>,
     /// In the order they were noted, some of them used up since.
     order: VecDeque<(u64, Arc<[u8]>)>,
+    /// Bytes of the subjects in `order`.
+    bytes: usize,
     last: u64,
 }
 
@@ -62,6 +66,7 @@ impl Replies {
         let until = limits.expires.and_then(|time| now.checked_add(time));
         let grant = Grant { number: open.last, left: limits.max, until };
         open.by_subject.insert(reply.clone(), grant);
+        open.bytes += reply.len();
         open.order.push_back((open.last, reply));
         open.trim(now);
     }
@@ -88,7 +93,8 @@ impl Open {
             let is_over = match self.by_subject.get(subject) {
                 Some(grant) if grant.number == *number => {
                     let is_late = grant.until.is_some_and(|until| until <= now);
-                    let is_over = is_late || self.by_subject.len() > REPLIES_MAX;
+                    let is_much = self.by_subject.len() > REPLIES_MAX;
+                    let is_over = is_late || is_much || self.bytes > REPLIES_BYTES_MAX;
                     if is_over {
                         self.by_subject.remove(subject);
                     }
@@ -104,6 +110,7 @@ impl Open {
                 self.compact();
                 return;
             }
+            self.bytes -= subject.len();
             self.order.pop_front();
         }
     }
@@ -113,6 +120,7 @@ impl Open {
         self.order.retain(|(number, subject)| {
             by_subject.get(subject).is_some_and(|grant| grant.number == *number)
         });
+        self.bytes = self.order.iter().map(|(_, subject)| subject.len()).sum();
     }
 }
 
@@ -180,5 +188,12 @@ mod tests {
             replies.note(b"same", now);
         }
         assert!(replies.open().order.len() <= 2 * REPLIES_MAX + 1);
+        let long = "x".repeat(REPLIES_BYTES_MAX / 100);
+        for index in 0..1000 {
+            replies.note(format!("{long}.{index}").as_bytes(), now);
+            let open = replies.open();
+            let sum: usize = open.order.iter().map(|(_, subject)| subject.len()).sum();
+            assert!(open.bytes == sum && sum <= REPLIES_BYTES_MAX);
+        }
     }
 }

@@ -54,12 +54,12 @@ impl Connection {
     pub fn open(incoming: Incoming, token: u64, cx: &mut Context) -> io::Result<Connection> {
         let Incoming { socket, address, kind } = incoming;
         if kind == Kind::Route {
-            let limit_ms = cx.now_ms + cx.shared.settings.handshake_wait.as_millis() as u64;
-            let transport = Transport::new(cx.shared.route_tls(), limit_ms);
+            let limit_ms = cx.now_ms + cx.settings.handshake_wait.as_millis() as u64;
+            let transport = Transport::new(cx.shared.route_tls(&cx.settings), limit_ms);
             let incoming = Incoming { socket, address, kind };
             return Connection::open_route(incoming, None, transport, token, cx);
         }
-        let settings = &cx.shared.settings;
+        let settings = &cx.settings;
         let client_id = cx.shared.next_client_id();
         let config = match kind {
             Kind::Client | Kind::WebSocket => settings.tls.clone(),
@@ -129,7 +129,7 @@ impl Connection {
         cx: &mut Context,
     ) -> io::Result<Connection> {
         let Incoming { socket, address, kind } = incoming;
-        let settings = &cx.shared.settings;
+        let settings = &cx.settings;
         let Some(cluster) = cx.shared.cluster.clone() else {
             return Err(io::Error::other("there is no cluster"));
         };
@@ -265,7 +265,7 @@ impl Connection {
     /// INFO comes now, and CONNECT is awaited.
     fn await_connect(&mut self, cx: &mut Context) {
         self.endpoint.phase = Phase::Connecting;
-        self.deadline_ms = cx.now_ms + cx.shared.settings.auth_timeout.as_millis() as u64;
+        self.deadline_ms = cx.now_ms + cx.settings.auth_timeout.as_millis() as u64;
         if self.info_due_ms.take().is_some() {
             let peer = &self.endpoint.peer;
             let line = match peer.kind {
@@ -286,10 +286,10 @@ impl Connection {
     }
 
     /// Goes on with the queue of its link.
-    pub fn send_queue(&mut self, now_ms: u64) {
-        self.transport.send_queue(&self.endpoint.link, now_ms);
+    pub fn send_queue(&mut self, cx: &Context) {
+        self.transport.send_queue(&self.endpoint.link, cx.now_ms);
         if self.endpoint.phase == Phase::Closing {
-            self.shut_when_flushed();
+            self.shut_when_flushed(cx);
         }
     }
 
@@ -319,7 +319,7 @@ impl Connection {
         if self.next_ping_ms > cx.now_ms {
             return Ok(());
         }
-        let settings = &cx.shared.settings;
+        let settings = &cx.settings;
         let endpoint = &mut self.endpoint;
         let mut interval = settings.ping_interval;
         if let Protocol::Route(route) = &mut self.protocol {
@@ -357,22 +357,25 @@ impl Connection {
         }
     }
 
-    /// From now on it only gets what waits for it, then the end, for as long as it may linger.
-    pub fn start_closing(&mut self, cx: &mut Context) {
-        self.deadline_ms = cx.now_ms + cx.shared.settings.linger.as_millis() as u64;
+    /// From now on it only gets what waits for it, for so long at most, then the end.
+    pub fn start_closing(&mut self, patience_ms: u64, cx: &Context) {
+        self.deadline_ms = cx.now_ms + patience_ms;
         self.paused_until_ms = None;
         self.endpoint.link.watch_read(true);
-        self.send_queue(cx.now_ms);
+        self.send_queue(cx);
     }
 
     /// Shuts our side once everything is sent. Closing at once would reset a connection whose last bytes were not read
     /// here, and the peer might never see what it was told.
-    fn shut_when_flushed(&mut self) {
+    fn shut_when_flushed(&mut self, cx: &Context) {
         let link = &self.endpoint.link;
         if self.is_shut || !link.is_flushed() || !self.transport.end(link) {
             return;
         }
         self.is_shut = true;
+        // Time to read the rest, and to close the other side.
+        let linger_ms = cx.settings.linger.as_millis() as u64;
+        self.deadline_ms = self.deadline_ms.min(cx.now_ms + linger_ms);
         // It may be closed already.
         let _ = self.socket.shutdown(Shutdown::Write);
     }

@@ -10,6 +10,7 @@ use super::cluster::Dialled;
 use super::listeners::{Incoming, Kind};
 use super::monitor::Question;
 use super::pool::Pool;
+use super::settings::Settings;
 use super::tls::Worked;
 use crate::sys::{Epoll, Interest, Wake};
 
@@ -64,10 +65,14 @@ pub(super) enum Mail {
     /// Fail.
     #[cfg(test)]
     Break,
+    /// Go on with other settings.
+    Reload(Arc<Settings>),
     /// Announce the end and close slowly.
     LameDuck,
-    /// Close everything within this many milliseconds.
+    /// Handle what has come, then close everything, all within this many milliseconds.
     Stop { within_ms: u64 },
+    /// All loops have handled what had come: close everything.
+    Close,
 }
 
 impl Home {

@@ -244,6 +244,16 @@ impl Broker {
         Ok(())
     }
 
+    /// Goes on with other settings, as far as they can change while it runs ([`Settings::reloaded`]). Live connections
+    /// get their new rights as with [`Broker::reload_access`]; certificates and the time for logging in count for new
+    /// ones. With an error nothing is changed.
+    pub fn reload(&self, settings: &Settings) -> Result<(), BadAccess> {
+        self.shared.set_access(&settings.access)?;
+        let settings = Arc::new(self.shared.reloaded(settings));
+        self.tell(|| Mail::Reload(settings.clone()));
+        Ok(())
+    }
+
     /// Stops accepting, tells clients to go elsewhere, and closes their connections little by little.
     pub fn lame_duck(&self) {
         log::info!("broker: entering lame duck mode");

@@ -2,7 +2,7 @@
 
 use super::cluster::Route;
 use super::end::End;
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Phase};
 use super::session::Session;
 use super::shared::Context;
 
@@ -34,6 +34,16 @@ impl Protocol {
         match self {
             Protocol::Client(session) => session.takes_info(endpoint),
             Protocol::Route(_) => false,
+        }
+    }
+
+    /// Tells another broker that clients should not be sent here any more.
+    pub fn say_lame_duck(&self, endpoint: &Endpoint, cx: &mut Context) {
+        match self {
+            // Clients are told in the INFO of all others.
+            Protocol::Client(_) => {}
+            Protocol::Route(route) if endpoint.phase == Phase::Open => route.say_info(endpoint, cx),
+            Protocol::Route(_) => {}
         }
     }
 

@@ -327,9 +327,9 @@ impl Session {
             endpoint.complain(&violation.to_string(), cx);
             return Ok(());
         }
-        if self.subs.len() >= cx.shared.settings.subscriptions_max {
+        if self.subs.len() >= cx.settings.subscriptions_max {
             self.subs.drop_ended();
-            if self.subs.len() >= cx.shared.settings.subscriptions_max {
+            if self.subs.len() >= cx.settings.subscriptions_max {
                 endpoint.complain("maximum subscriptions exceeded", cx);
                 return Ok(());
             }

@@ -81,6 +81,34 @@ pub struct Settings {
     pub lame_duck_duration: Duration,
 }
 
+impl Settings {
+    /// These, with what can change while a broker runs taken from `new`: who may come in, certificates, times, and
+    /// numbers of connections and subscriptions. TLS is neither switched on nor off.
+    pub fn reloaded(&self, new: &Settings) -> Settings {
+        let origins = new.websocket.as_ref().map(|websocket| websocket.origins.clone());
+        let websocket = self.websocket.clone().map(|websocket| WebSocket {
+            origins: origins.unwrap_or_else(|| websocket.origins.clone()),
+            ..websocket
+        });
+        Settings {
+            access: new.access.clone(),
+            tls: self.tls.as_ref().map(|old| new.tls.as_ref().unwrap_or(old).clone()),
+            tls_first: new.tls_first,
+            websocket,
+            connections_max: new.connections_max,
+            subscriptions_max: new.subscriptions_max,
+            tls_timeout: new.tls_timeout,
+            auth_timeout: new.auth_timeout,
+            ping_interval: new.ping_interval,
+            pings_max: new.pings_max,
+            write_deadline: new.write_deadline,
+            lame_duck_grace: new.lame_duck_grace,
+            lame_duck_duration: new.lame_duck_duration,
+            ..self.clone()
+        }
+    }
+}
+
 /// When INFO is sent to a connection that is upgraded to TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsFirst {

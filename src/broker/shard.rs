@@ -1,5 +1,7 @@
 //! One event loop: its connections, its timers, its turn.
 
+mod leaving;
+
 use std::net::{SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -187,7 +189,7 @@ impl Shard {
 
     fn on_connection(&mut self, connection: &mut Connection, ready: Ready) -> Result<(), End> {
         if ready.write || ready.hangup {
-            connection.send_queue(self.cx.now_ms);
+            connection.send_queue(&self.cx);
         }
         if ready.hangup
             && let Some(failure) = connection.endpoint.link.failure()
@@ -219,7 +221,7 @@ impl Shard {
             && let Some(link) = other
             && link.make_wait(own)
         {
-            let pause = self.cx.shared.settings.pause_max.as_millis() as u64;
+            let pause = self.cx.settings.pause_max.as_millis() as u64;
             connection.paused_until_ms = Some(self.cx.now_ms + pause);
         }
     }
@@ -229,11 +231,19 @@ impl Shard {
         self.cx.flush();
         self.cx.crowded.clear();
         while let Some(token) = self.cx.to_pump.pop() {
-            if let Some(connection) = self.connections.peek(token) {
-                connection.send_queue(self.cx.now_ms);
-            }
+            self.pump(token);
         }
         self.cx.publish_counts();
+    }
+
+    /// Goes on with the queue of a connection.
+    fn pump(&mut self, token: u64) {
+        let Some(connection) = self.connections.peek(token) else { return };
+        connection.send_queue(&self.cx);
+        if connection.endpoint.phase == Phase::Closing {
+            // It may be due sooner now.
+            self.serve(token, |_, _| Ok(()));
+        }
     }
 
     fn accept(&mut self, listener: u64) {
@@ -364,7 +374,7 @@ impl Shard {
 
     /// Drops the oldest of too many connections that did not authenticate: half-open ones must not keep others out.
     fn displace(&mut self) {
-        let max = (self.cx.shared.settings.unadmitted_max / self.cx.shared.homes.len()).max(1);
+        let max = (self.cx.settings.unadmitted_max / self.cx.shared.homes.len()).max(1);
         let mut passed_over = 0;
         while let Some(token) = self.arrivals.front().copied() {
             let waiting = self
@@ -414,21 +424,19 @@ impl Shard {
                 Mail::Info => self.tell_clients(),
                 Mail::Flush(tokens) => {
                     for token in tokens {
-                        if let Some(connection) = self.connections.peek(token) {
-                            connection.send_queue(self.cx.now_ms);
-                        }
+                        self.pump(token);
                     }
                 }
                 #[cfg(test)]
                 Mail::Break => panic!("broken by a test"),
                 Mail::Readmit => self.readmit_all(),
-                Mail::LameDuck => self.start_lame_duck(),
-                Mail::Stop { within_ms } => {
-                    self.listeners.close();
-                    self.accept_again_ms = None;
-                    self.stop_at_ms = Some(self.cx.now_ms + within_ms);
-                    self.end_each(usize::MAX, Reason::Shutdown);
+                Mail::Reload(settings) => {
+                    self.cx.settings = settings;
+                    self.readmit_all();
                 }
+                Mail::LameDuck => self.start_lame_duck(),
+                Mail::Stop { within_ms } => self.start_stopping(within_ms),
+                Mail::Close => self.end_all(),
             }
         }
     }
@@ -441,14 +449,6 @@ impl Shard {
         }
     }
 
-    fn start_lame_duck(&mut self) {
-        self.listeners.close();
-        self.accept_again_ms = None;
-        self.lame_since_ms = Some(self.cx.now_ms);
-        self.lame_total = self.connections.len() - self.internal;
-        self.tell_clients();
-    }
-
     /// Sends INFO to every client that takes it now.
     fn tell_clients(&mut self) {
         for token in self.connections.tokens() {
@@ -459,39 +459,6 @@ impl Shard {
                 let line = self.cx.shared.connection_info(peer.client_id, peer.address, None);
                 self.cx.router.stage.answer(&endpoint.link, &line);
             }
-        }
-    }
-
-    /// Closes as many connections as the time since the announcement asks for.
-    fn go_on_as_lame_duck(&mut self) {
-        let Some(since) = self.lame_since_ms else { return };
-        let settings = &self.cx.shared.settings;
-        let grace = settings.lame_duck_grace.as_millis() as u64;
-        let duration = settings.lame_duck_duration.as_millis() as u64;
-        let elapsed = self.cx.now_ms.saturating_sub(since);
-        if elapsed < grace {
-            return;
-        }
-        let spread = duration.saturating_sub(grace).max(1);
-        let part = (elapsed - grace).min(spread);
-        let closed = (self.lame_total as u64 * part).div_ceil(spread) as usize;
-        let left = self.lame_total.saturating_sub(closed);
-        let open = self.connections.len() - self.internal;
-        self.end_each(open.saturating_sub(left), Reason::LameDuck);
-    }
-
-    /// Ends so many connections; those of this process stay until the broker stops.
-    fn end_each(&mut self, count: usize, reason: Reason) {
-        let mut tokens = self.connections.tokens();
-        if reason != Reason::Shutdown {
-            tokens.retain(|token| {
-                let kind = self.connections.peek(*token).map(|it| it.endpoint.peer.kind);
-                !matches!(kind, Some(Kind::Internal { .. }))
-            });
-        }
-        for token in tokens.into_iter().take(count) {
-            let reason = reason.clone();
-            self.serve(token, |_, _| Err(End::silent(reason)));
         }
     }
 
@@ -519,7 +486,7 @@ impl Shard {
     }
 
     fn keep_house(&mut self) {
-        let deadline = self.cx.shared.settings.write_deadline.as_millis() as u64;
+        let deadline = self.cx.settings.write_deadline.as_millis() as u64;
         let now = self.cx.now_ms;
         self.next_housekeeping_ms = now + HOUSEKEEPING_MS.min(deadline / 4).max(1);
         self.blocked.extend(self.cx.home.take_blocked());
@@ -574,7 +541,8 @@ impl Shard {
             return;
         }
         self.cx.flush();
-        connection.start_closing(&mut self.cx);
+        let patience_ms = self.patience_ms(&end.reason);
+        connection.start_closing(patience_ms, &self.cx);
         self.rearm(connection);
     }
 

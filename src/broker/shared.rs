@@ -33,7 +33,9 @@ const NATS_VERSION: &str = "2.14.2";
 /// One broker.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub settings: Settings,
+    /// Those it was started with. Event loops have their own, which a reload can change.
+    pub settings: Arc<Settings>,
+    connections_max: AtomicUsize,
     /// The limits that hold before CONNECT.
     pub first_limits: Limits,
     pub accounts: Arc<Accounts>,
@@ -50,6 +52,8 @@ pub(super) struct Shared {
     next_client_id: AtomicU64,
     admitted: AtomicUsize,
     pub is_lame: AtomicBool,
+    /// Event loops that did not handle yet what had come when the broker was stopped.
+    pub undrained: AtomicUsize,
     /// Who wants to know what happens to connections.
     pub events: Events,
     /// An event loop ended without being told to.
@@ -86,7 +90,9 @@ impl Shared {
             local,
             accounts: Arc::new(accounts),
             gate: RwLock::new(Arc::new(gate)),
-            settings,
+            connections_max: AtomicUsize::new(settings.connections_max),
+            settings: Arc::new(settings),
+            undrained: AtomicUsize::new(homes.len()),
             homes,
             started: Instant::now(),
             started_at: SystemTime::now(),
@@ -101,6 +107,15 @@ impl Shared {
     /// Who may come in, as it is at the moment.
     pub fn gate(&self) -> Arc<Gate> {
         self.gate.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The settings after a reload: those that can change while the broker runs are the new ones.
+    pub fn reloaded(&self, new: &Settings) -> Settings {
+        self.connections_max.store(new.connections_max, Ordering::Relaxed);
+        if let (Some(cluster), Some(new)) = (&self.cluster, &new.cluster) {
+            cluster.reload(new);
+        }
+        self.settings.reloaded(new)
     }
 
     /// Decides by other settings from now on. Live connections are not looked at.
@@ -121,7 +136,8 @@ impl Shared {
 
     /// Counts a connection as admitted, if there is room.
     pub fn admit(&self) -> bool {
-        let has_room = |count: usize| (count < self.settings.connections_max).then_some(count + 1);
+        let max = self.connections_max.load(Ordering::Relaxed);
+        let has_room = |count: usize| (count < max).then_some(count + 1);
         self.admitted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_room).is_ok()
     }
 
@@ -131,7 +147,7 @@ impl Shared {
 
     /// Whether one more connection would be admitted.
     pub fn has_room(&self) -> bool {
-        self.admitted.load(Ordering::Relaxed) < self.settings.connections_max
+        self.admitted.load(Ordering::Relaxed) < self.connections_max.load(Ordering::Relaxed)
     }
 
     pub fn admitted(&self) -> usize {
@@ -218,9 +234,9 @@ impl Shared {
     }
 
     /// How routes that others dial are encrypted.
-    pub fn route_tls(&self) -> Option<Arc<rustls::ServerConfig>> {
+    pub fn route_tls(&self, settings: &Settings) -> Option<Arc<rustls::ServerConfig>> {
         let is_on = self.cluster.as_ref().is_some_and(|cluster| cluster.settings.tls.is_some());
-        self.settings.tls.clone().filter(|_| is_on)
+        settings.tls.clone().filter(|_| is_on)
     }
 
     /// The INFO line for one connection. With its account it is the one after the first PONG.
@@ -296,6 +312,7 @@ fn server_id() -> String {
 #[derive(Debug)]
 pub(super) struct Context {
     pub shared: Arc<Shared>,
+    pub settings: Arc<Settings>,
     pub home: Arc<Home>,
     pub router: Router,
     /// The client libraries its connections have.
@@ -316,6 +333,7 @@ impl Context {
             account_reports: vec![AccountReport::default(); shared.accounts.iter().count()],
             router: Router::new(shared.accounts.clone(), home.clone()),
             now_ms: shared.now_ms(),
+            settings: shared.settings.clone(),
             shared,
             home,
             crowded: Vec::new(),

@@ -1,6 +1,7 @@
 //! `choria broker`: runs the message router until it is told to stop.
 
 mod listening;
+mod reload;
 mod watch;
 
 use std::io::ErrorKind;
@@ -16,10 +17,11 @@ use crate::cli::command::{Command, Subcommand};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{VERSION, daemon};
-use crate::config::Source;
+use crate::config::{Config, Source};
 use crate::settings;
 use crate::sys;
 use listening::{Listening, PortsFile};
+use reload::Reloader;
 use watch::Watch;
 
 /// The commands of the group; `run` is meant when none is named.
@@ -39,7 +41,7 @@ pub struct RunBroker {
     ports_file: Option<PathBuf>,
 }
 
-/// How long connections get to take what waits for them when the broker ends.
+/// What zero seconds for the end mean.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(4);
 /// How often a broker is looked after.
 const HEALTH_TICK: Duration = Duration::from_secs(1);
@@ -54,7 +56,9 @@ impl Subcommand for RunBroker {
 
 impl RunBroker {
     async fn serve(self, context: &Context) -> Result<Exit, Failure> {
-        context.set_grace(SHUTDOWN_LIMIT + Duration::from_secs(1));
+        // First of all, so that no signal ends the process or is lost.
+        let mut signals = Signals::new([Signal::Usr2, Signal::Hup])
+            .map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
         let config = context.daemon_config("choria broker", |path| Source::Broker { path })?;
         if !config.choria.broker_network {
             return Err(Failure::new("all broker features are disabled")
@@ -72,10 +76,6 @@ impl RunBroker {
             Err(error) => log::warn!("broker: cannot raise the limit of open files: {error}"),
         }
         let is_tls = settings.tls.is_some();
-        let leaving_limit = settings.lame_duck_duration;
-        // Before the broker is up, so that a signal from then on is never lost.
-        let mut leave = Signals::new([Signal::Usr2])
-            .map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
         let broker = Broker::start(settings).map_err(|error| cannot_start(&error))?;
         let watch = watch.start(context, &broker);
         let listening = Listening {
@@ -91,22 +91,60 @@ impl RunBroker {
         let ports_file = self.ports_file.as_deref();
         let _ports_file = ports_file.map(|path| PortsFile::write(path, &listening)).transpose()?;
         listening.announce(config.log_format == "nats");
-        let asked = async {
-            let _ = leave.next().await;
-        };
-        let told = smol::future::or(context.interrupt.wait(), asked);
-        smol::future::or(told, until_failed(&broker)).await;
+        let mut reloader = Reloader::new(config);
+        loop {
+            context.set_grace(shutdown_limit(&reloader.current) + Duration::from_secs(1));
+            match next_event(context, &broker, &mut signals).await {
+                Asked::Reload => reloader.reload(context, &broker),
+                Asked::Leave => {
+                    watch.say_lame_duck().await;
+                    leave_clients(&broker, context, reloader.current.network.lame_duck_duration)
+                        .await;
+                    break;
+                }
+                Asked::End => break,
+            }
+        }
         if broker.has_failed() {
             return Err(Failure::new("an event loop of the broker failed"));
         }
-        if !context.interrupt.is_triggered() {
-            watch.say_lame_duck().await;
-            leave_clients(&broker, context, leaving_limit).await;
-        }
         watch.say_shutdown().await;
-        smol::unblock(move || broker.shutdown(SHUTDOWN_LIMIT)).await;
+        let limit = shutdown_limit(&reloader.current);
+        smol::unblock(move || broker.shutdown(limit)).await;
         Ok(Exit::Success)
     }
+}
+
+/// What a running broker is asked to do.
+enum Asked {
+    Reload,
+    Leave,
+    End,
+}
+
+/// Done when a signal comes, or when the broker can no longer serve everybody.
+async fn next_event(context: &Context, broker: &Broker, signals: &mut Signals) -> Asked {
+    let signalled = async {
+        loop {
+            match signals.next().await {
+                Some(Ok(Signal::Hup)) => return Asked::Reload,
+                Some(Ok(_)) => return Asked::Leave,
+                Some(Err(error)) => log::warn!("broker: cannot read a signal: {error}"),
+                None => smol::future::pending().await,
+            }
+        }
+    };
+    let ended = async {
+        smol::future::or(context.interrupt.wait(), until_failed(broker)).await;
+        Asked::End
+    };
+    smol::future::or(ended, signalled).await
+}
+
+/// How long connections get to take what waits for them when the broker ends.
+fn shutdown_limit(config: &Config) -> Duration {
+    let limit = config.network.soft_shutdown_timeout;
+    if limit.is_zero() { SHUTDOWN_LIMIT } else { limit }
 }
 
 /// Done when the broker can no longer serve everybody.
@@ -142,7 +180,7 @@ fn cannot_start(error: &broker::Error) -> Failure {
 async fn leave_clients(broker: &Broker, context: &Context, limit: Duration) {
     broker.lame_duck();
     let started = Instant::now();
-    while broker.statistics().connections > 0
+    while broker.statistics().admitted > 0
         && started.elapsed() < limit
         && !context.interrupt.is_triggered()
     {

@@ -31,16 +31,37 @@ impl Context {
         command: &str,
         make: fn(PathBuf) -> Source,
     ) -> Result<Config, Failure> {
-        let path = self.globals.config.clone().ok_or_else(|| {
-            Failure::new(format!("{command} needs a configuration file"))
-                .hint(format!("{command} --config FILE"))
-        })?;
+        let path = self.config_path(command)?;
         self.start_daemon_log("stdout", "info", "auto")?;
         let (config, warnings) = self.read(&make(path))?;
-        self.start_daemon_log(&config.log_file, &config.log_level, &config.log_format)?;
+        self.start_log_of(&config)?;
         warn(&warnings);
         check_supported(&config)?;
         Ok(config)
+    }
+
+    /// The same again, for a daemon that runs: the log stays as it is.
+    pub fn read_daemon_config(
+        &self,
+        command: &str,
+        make: fn(PathBuf) -> Source,
+    ) -> Result<Config, Failure> {
+        let (config, warnings) = self.read(&make(self.config_path(command)?))?;
+        warn(&warnings);
+        check_supported(&config)?;
+        Ok(config)
+    }
+
+    fn config_path(&self, command: &str) -> Result<PathBuf, Failure> {
+        self.globals.config.clone().ok_or_else(|| {
+            Failure::new(format!("{command} needs a configuration file"))
+                .hint(format!("{command} --config FILE"))
+        })
+    }
+
+    /// Logs as the configuration of a daemon says; a log file is opened anew.
+    pub fn start_log_of(&self, config: &Config) -> Result<(), Failure> {
+        self.start_daemon_log(&config.log_file, &config.log_level, &config.log_format)
     }
 
     fn read(&self, source: &Source) -> Result<(Config, Vec<Warning>), Failure> {

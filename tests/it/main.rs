@@ -21,5 +21,7 @@ mod mistakes;
 mod nats_client;
 mod reference_docs;
 mod refusals;
+mod reload;
 mod rpc_client;
 mod support;
+mod websocket;

@@ -260,7 +260,7 @@ async fn encrypt(
     name: &str,
 ) -> Result<Encrypted, String> {
     let socket = socket.map_err(|error| error.to_string())?;
-    let Some(config) = cluster.settings.tls.clone() else { return Ok((socket, None)) };
+    let Some(config) = cluster.client_tls() else { return Ok((socket, None)) };
     let handshake = ClientTls::connect(config, name, &socket);
     let expire = async {
         Timer::after(shared.settings.tls_timeout).await;

@@ -22,7 +22,7 @@ mod settings;
 mod tls;
 
 use std::net::SocketAddr;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::nats::codec::route_info::{RouteConnect, RouteInfo};
 use crate::net;
@@ -49,6 +49,8 @@ const ORDERS_MAX: usize = 256;
 #[derive(Debug)]
 pub(super) struct Cluster {
     pub settings: ClusterSettings,
+    /// TLS of the routes that are dialled from now on.
+    tls: Mutex<Option<Arc<rustls::ClientConfig>>>,
     /// Name of the cluster.
     name: String,
     /// What this broker says about itself, but for the port.
@@ -77,6 +79,7 @@ impl Cluster {
         Cluster {
             name: info.cluster.clone(),
             info,
+            tls: Mutex::new(settings.tls.clone()),
             settings,
             local: OnceLock::new(),
             registry: Mutex::default(),
@@ -84,6 +87,19 @@ impl Cluster {
             taken_orders,
             log: Throttle::new(LOG_LINES_MAX),
         }
+    }
+
+    /// Dials with other certificates from now on. Encryption is neither switched on nor off.
+    pub fn reload(&self, settings: &ClusterSettings) {
+        let mut tls = lock(&self.tls);
+        if let (Some(tls), Some(new)) = (&mut *tls, &settings.tls) {
+            tls.clone_from(new);
+        }
+    }
+
+    /// How routes are encrypted that this broker dials.
+    fn client_tls(&self) -> Option<Arc<rustls::ClientConfig>> {
+        lock(&self.tls).clone()
     }
 
     /// Tells where the routes listen.

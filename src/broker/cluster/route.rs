@@ -74,9 +74,14 @@ impl Route {
                 return Err(self.end(Fault::NotAPeer));
             }
         }
+        self.say_info(endpoint, cx);
+        Ok(())
+    }
+
+    /// Says what is to be known about this broker.
+    pub fn say_info(&self, endpoint: &Endpoint, cx: &mut Context) {
         let is_lame = cx.shared.is_lame.load(Ordering::Relaxed);
         cx.router.stage.answer(&endpoint.link, &self.cluster.info_line(is_lame));
-        Ok(())
     }
 
     /// Time between PINGs.

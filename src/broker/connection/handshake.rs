@@ -81,7 +81,7 @@ impl Connection {
         };
         tls.pump(link, cx.now_ms);
         if tls.is_handshaking() {
-            self.deadline_ms = cx.now_ms + cx.shared.settings.tls_timeout.as_millis() as u64;
+            self.deadline_ms = cx.now_ms + cx.settings.tls_timeout.as_millis() as u64;
             handshake.put_back(tls, link, &cx.shared.handshakes);
         } else {
             let rest = handshake.take_rest();
@@ -93,7 +93,7 @@ impl Connection {
 
     fn finish_handshake(&mut self, tls: Box<Tls>, cx: &mut Context) -> Result<(), End> {
         self.endpoint.peer.identity = tls.peer_certificate().map(identity_of);
-        let settings = &cx.shared.settings;
+        let settings = &cx.settings;
         let kind = self.endpoint.peer.kind;
         let certificate =
             tls.peer_certificate().filter(|_| kind == Kind::Route).map(<[u8]>::to_vec);
@@ -148,7 +148,7 @@ impl Connection {
 
     /// Its time is over: whether it may go on all the same.
     pub(super) fn handshake_when_late(&mut self, cx: &mut Context) -> Result<(), End> {
-        let timeout = cx.shared.settings.tls_timeout.as_millis() as u64;
+        let timeout = cx.settings.tls_timeout.as_millis() as u64;
         let Some(handshake) = self.transport.handshake() else { return Ok(()) };
         let until = handshake.patience_ms(cx.now_ms, &cx.shared.handshakes, timeout);
         if until > cx.now_ms {

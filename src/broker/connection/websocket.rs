@@ -17,7 +17,7 @@ impl Connection {
         if channel.is_open() {
             return self.read_frames(input, cx);
         }
-        let origins = cx.shared.settings.websocket.as_ref().map(|settings| &settings.origins);
+        let origins = cx.settings.websocket.as_ref().map(|settings| &settings.origins);
         match channel.open(input, origins.map_or(&[], Vec::as_slice)) {
             Opening::Waits => Ok(()),
             Opening::Refused(refusal) => {

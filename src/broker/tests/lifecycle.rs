@@ -125,6 +125,54 @@ fn a_shutdown_sends_what_waits() {
     assert!(start.elapsed() < Duration::from_secs(5));
 }
 
+/// Reads for ever and counts the messages.
+fn counting(mut peer: Peer) -> std::thread::JoinHandle<usize> {
+    std::thread::spawn(move || {
+        let mut text = Vec::new();
+        let _ = peer.socket.read_to_end(&mut text);
+        text.windows(6).filter(|bytes| bytes == b"MSG a ").count()
+    })
+}
+
+#[test]
+fn a_shutdown_delivers_what_had_arrived() {
+    let broker = start(settings());
+    let mut receivers: Vec<_> = (0..4).map(|_| Peer::open(&broker)).collect();
+    for receiver in &mut receivers {
+        receiver.send("SUB a 1\r\n");
+        receiver.sync();
+    }
+    let counts: Vec<_> = receivers.into_iter().map(counting).collect();
+    let mut producers: Vec<_> = (0..4).map(|_| Peer::open(&broker)).collect();
+    for producer in &mut producers {
+        producer.send(
+            &"PUB a 64\r\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n"
+                .repeat(1000),
+        );
+    }
+    broker.shutdown(PATIENCE);
+    for count in counts {
+        assert_eq!(count.join().expect("counts"), 4000);
+    }
+}
+
+#[test]
+fn a_shutdown_waits_for_slow_readers() {
+    let broker = start(Settings { linger: SHORT, ..settings() });
+    let (mut receiver, mut producer) = (Peer::open(&broker), Peer::open(&broker));
+    receiver.send("SUB a 1\r\n");
+    receiver.sync();
+    let message = format!("PUB a 100000\r\n{}\r\n", "x".repeat(100_000));
+    producer.send(&message.repeat(100));
+    producer.sync();
+    let stopping = std::thread::spawn(move || broker.shutdown(PATIENCE));
+    std::thread::sleep(SHORT * 4);
+    let mut got = Vec::new();
+    receiver.socket.read_to_end(&mut got).expect("everything");
+    assert_eq!(got.len(), 100 * (100_000 + "MSG a 1 100000\r\n\r\n".len()));
+    stopping.join().expect("stops");
+}
+
 #[test]
 fn a_shutdown_does_not_wait_for_those_who_do_not_read() {
     let broker = start(settings());

@@ -42,10 +42,18 @@ impl Broker {
 
     /// Starts a laboratory broker without TLS.
     pub fn start_plain(folder: &Folder) -> Broker {
+        Broker::start_plain_with(folder, "")
+    }
+
+    /// Starts a laboratory broker with further configuration lines; later lines win.
+    pub fn start_plain_with(folder: &Folder, extra: &str) -> Broker {
         let config = folder.write(
             "plain-broker.conf",
-            "identity = localhost\nplugin.choria.broker_network = true\nplugin.choria.network.listen_address = 127.0.0.1\n\
-             plugin.choria.network.client_port = 0\n",
+            &format!(
+                "identity = localhost\nplugin.choria.broker_network = true\n\
+                 plugin.choria.network.listen_address = 127.0.0.1\n\
+                 plugin.choria.network.client_port = 0\n{extra}"
+            ),
         );
         let mut command = choria();
         command.args(["broker", "--disable-tls", "--config"]).arg(config);

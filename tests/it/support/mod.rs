@@ -11,7 +11,7 @@ mod raw;
 pub use client::Client;
 pub use daemon::{Broker, Server, ServerOptions, choria};
 pub use folder::Folder;
-pub use nats_server::NatsServer;
+pub use nats_server::{NatsServer, free_port};
 pub use pki::{Leaf, Pki};
 pub use process::{Finished, Process, resident_kib, run};
 pub use raw::Raw;

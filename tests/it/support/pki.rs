@@ -51,6 +51,11 @@ impl Pki {
         self.leaf_for(name, name, SystemTime::now() + DAY)
     }
 
+    /// Another leaf for the same name.
+    pub fn second_leaf(&self, name: &str) -> Leaf {
+        self.leaf_for(&format!("second-{name}"), name, SystemTime::now() + DAY)
+    }
+
     /// A leaf for `name` that ended yesterday.
     pub fn expired_leaf(&self, name: &str) -> Leaf {
         self.leaf_for(&format!("expired-{name}"), name, SystemTime::now() - DAY)

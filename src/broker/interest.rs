@@ -432,6 +432,12 @@ impl Matches {
     pub fn is_empty(&self) -> bool {
         self.plain.is_empty() && self.groups.is_empty() && self.remote.is_none()
     }
+
+    /// Whether everybody gets every message as it came.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.groups.is_empty() && !self.notes_replies
+    }
 }
 
 /// The state of interest when something was looked up.

@@ -45,6 +45,7 @@ mod permissions;
 mod pool;
 mod protocol;
 mod router;
+mod run;
 mod session;
 mod settings;
 mod shard;

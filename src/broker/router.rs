@@ -13,6 +13,7 @@ use super::letter::Letter;
 use super::link::Link;
 use super::monitor::Lookups;
 use super::permissions::Memo;
+use super::run::Spare;
 use super::stage::{Stage, Tail, WIDE};
 use crate::nats::codec::{Publish, encode};
 use routes::{Source, Targets};
@@ -30,6 +31,7 @@ pub(super) struct Router {
     pub accounts: Arc<Accounts>,
     pub stage: Stage,
     letter: Letter,
+    pub(super) spare: Spare,
     /// One for each account.
     caches: Vec<Cache>,
     /// The last permission that was found.
@@ -60,6 +62,14 @@ pub(super) struct Origin<'o> {
     pub no_responders: bool,
     /// Nothing that came with this message follows it.
     pub is_last: bool,
+}
+
+impl Origin<'_> {
+    /// Whether it does not want messages that a subscription of its own would get.
+    #[inline]
+    pub fn is_own(&self, sub: &Sub) -> bool {
+        !self.echo && Arc::ptr_eq(&sub.link, self.link)
+    }
 }
 
 /// A message in the forms receivers may need.
@@ -95,6 +105,7 @@ impl Router {
             accounts,
             stage: Stage::new(home),
             letter: Letter::default(),
+            spare: Spare::default(),
             memo: Memo::default(),
             tally: Tally::default(),
             with_headers: Vec::new(),
@@ -109,9 +120,7 @@ impl Router {
         self.tally.in_bytes += (publish.headers.len() + publish.payload.len()) as u64;
         let matches = self.find(origin.account, publish.subject);
         let heard = match publish.tail {
-            Some(tail)
-                if !publish.is_hpub && matches.groups.is_empty() && !matches.notes_replies =>
-            {
+            Some(tail) if !publish.is_hpub && matches.is_plain() => {
                 let mut heard = false;
                 if let Some(remote) = &matches.remote {
                     heard = self.deliver_elsewhere(remote, tail, &matches);
@@ -127,7 +136,7 @@ impl Router {
 
     /// Everybody in an account who gets messages on a subject.
     #[inline]
-    fn find(&mut self, account: &Account, subject: &[u8]) -> Rc<Matches> {
+    pub(super) fn find(&mut self, account: &Account, subject: &[u8]) -> Rc<Matches> {
         // There is a cache for each account of the broker, and no others exist.
         self.caches[account.index as usize].find(&account.interest, subject)
     }
@@ -184,8 +193,7 @@ impl Router {
     /// Whether a subscription still takes a message of this origin; it counts as taken.
     #[inline]
     fn may_get(&mut self, origin: Origin<'_>, sub: &Arc<Sub>) -> bool {
-        let is_own = !origin.echo && Arc::ptr_eq(&sub.link, origin.link);
-        !is_own && (sub.limit() == 0 || self.admit_last(sub))
+        !origin.is_own(sub) && (sub.limit() == 0 || self.admit_last(sub))
     }
 
     /// True when somebody got it.
@@ -273,7 +281,7 @@ impl Router {
     }
 
     /// Counts a message of a subscription that ends after some; false when it ended before.
-    fn admit_last(&mut self, sub: &Arc<Sub>) -> bool {
+    pub(super) fn admit_last(&mut self, sub: &Arc<Sub>) -> bool {
         self.stage.settle(&sub.link);
         let Some(sub) = &sub.counted() else { return false };
         let max = sub.limit();

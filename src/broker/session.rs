@@ -16,6 +16,7 @@ use super::login::{Attempt, Entry, Refusal, TlsState, Via};
 use super::monitor::{USER_INFO, user_info};
 use super::permissions::Permissions;
 use super::router::Origin;
+use super::run::Run;
 use super::shared::Context;
 use super::subs::Subs;
 use crate::nats::codec::info::ConnectOptions;
@@ -130,13 +131,81 @@ impl Session {
         limits: &Limits,
         cx: &mut Context,
     ) -> Result<(), End> {
+        let mut before: &[u8] = input;
         while let Some(publish) = decoder.next_plain(input, limits) {
-            self.publish(endpoint, &publish, input.is_empty(), cx)?;
+            let tail_bytes = publish.tail.map_or(0, <[u8]>::len);
+            let start = before.len().saturating_sub(input.len() + tail_bytes);
+            let (start, tail) = before.split_at(start);
+            let run = match input.starts_with(start) {
+                true => self.open_run(endpoint, &publish, cx),
+                false => None,
+            };
+            if let Some(mut run) = run {
+                run.add(&publish, tail);
+                self.extend_run(&mut run, start, input, limits, cx);
+                cx.router.close_run(self.origin(endpoint, input.is_empty()), run);
+            } else {
+                self.publish(endpoint, &publish, input.is_empty(), cx)?;
+            }
+            before = input;
             if cx.router.stage.is_full() {
                 cx.flush();
             }
         }
         Ok(())
+    }
+
+    /// Begins a run with a message if those behind it can be handled like it.
+    fn open_run(
+        &mut self,
+        endpoint: &mut Endpoint,
+        first: &Publish<'_>,
+        cx: &mut Context,
+    ) -> Option<Run> {
+        let answers_each = self.options.verbose || self.options.pedantic;
+        // Some subjects of the system are answered here.
+        let may_differ = matches!(self.permissions, Permissions::Answering(_))
+            || first.subject.first() == Some(&b'$');
+        if answers_each || may_differ || (first.is_hpub && !self.options.headers) {
+            return None;
+        }
+        self.permissions.publish(first.subject, first.reply, &mut cx.router.memo).ok()?;
+        endpoint.is_active = true;
+        cx.router.open_run(self.origin(endpoint, false), first)
+    }
+
+    /// Adds the messages that begin like the first one.
+    #[inline]
+    fn extend_run(
+        &self,
+        run: &mut Run,
+        start: &[u8],
+        input: &mut &[u8],
+        limits: &Limits,
+        cx: &mut Context,
+    ) {
+        while !run.is_full() {
+            let mut rest: &[u8] = input;
+            let Some(publish) = Decoder::next_same(start, &mut rest, limits) else { return };
+            let memo = &mut cx.router.memo;
+            let may_ask = publish.reply.is_none()
+                || self.permissions.publish(publish.subject, publish.reply, memo).is_ok();
+            if !may_ask || !run.takes(&publish) {
+                return;
+            }
+            run.add(&publish, input.get(start.len()..).unwrap_or_default());
+            *input = rest;
+        }
+    }
+
+    fn origin<'o>(&'o self, endpoint: &'o Endpoint, is_last: bool) -> Origin<'o> {
+        Origin {
+            link: &endpoint.link,
+            account: &self.account,
+            echo: self.options.echo,
+            no_responders: self.options.no_responders,
+            is_last,
+        }
     }
 
     fn operate(
@@ -278,13 +347,7 @@ impl Session {
             self.tell_who_it_is(endpoint, reply, cx);
             return Ok(());
         }
-        let origin = Origin {
-            link: &endpoint.link,
-            account: &self.account,
-            echo: self.options.echo,
-            no_responders: self.options.no_responders,
-            is_last,
-        };
+        let origin = self.origin(endpoint, is_last);
         cx.router.publish(origin, publish);
         Ok(())
     }

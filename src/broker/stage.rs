@@ -282,21 +282,38 @@ impl Stage {
     /// Sends a message to one of many receivers at once; false when something is staged for it, which goes first.
     #[inline]
     pub fn cast(&mut self, sub: &Arc<Sub>, head: &[u8], letter: &mut Letter) -> Option<usize> {
-        let link = &sub.link;
-        let is_staged = self.slots.get(link.index as usize).is_some_and(|slot| *slot != NO_SLOT);
-        if is_staged || !letter.address(sub.sid_word().bytes(), head) {
+        if !letter.address(sub.sid_word().bytes(), head) {
             return None;
         }
         let length = letter.len();
-        let sent = link.send(letter, false, self.now_ms);
-        self.notices.note(link, sent, &self.home);
+        if !self.send(&sub.link, letter) {
+            return None;
+        }
         if sub.limit() == 0 {
             sub.count(1);
         }
         Some(length)
     }
 
-    /// Adds bytes that are not a message: answers.
+    /// Sends bytes to a receiver at once; false when something is staged for it, which goes first.
+    #[inline]
+    pub fn send(&mut self, link: &Arc<Link>, parcel: &mut impl Parcel) -> bool {
+        if self.slots.get(link.index as usize).is_some_and(|slot| *slot != NO_SLOT) {
+            return false;
+        }
+        let sent = link.send(parcel, false, self.now_ms);
+        self.notices.note(link, sent, &self.home);
+        true
+    }
+
+    /// An empty buffer with room for what is being handled, but not for much more than `bytes_max`.
+    pub fn new_block(&self, bytes_max: usize) -> Vec<u8> {
+        let room = (self.expected_bytes + self.expected_bytes / 4).min(bytes_max + bytes_max / 8);
+        let pooled = if room >= LARGE_BYTES_MIN { self.home.pool.take() } else { None };
+        pooled.unwrap_or_else(|| Vec::with_capacity(room))
+    }
+
+    /// Adds bytes whose messages, if they are some, are counted already.
     pub fn answer(&mut self, link: &Arc<Link>, bytes: &[u8]) {
         self.entry(link).append(bytes);
         self.bytes += bytes.len();

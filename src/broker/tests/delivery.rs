@@ -103,6 +103,52 @@ fn the_limit_of_a_subscription_is_exact_whoever_publishes() {
     assert_eq!(broker.statistics().subscriptions, 0);
 }
 
+#[test]
+fn many_messages_on_one_subject_are_like_each_alone() {
+    const MESSAGES: usize = 1500;
+    let broker = start(settings());
+    let mut publisher = Peer::with(&broker, "\"headers\":true,\"echo\":false");
+    publisher.send("SUB a.subject 9\r\n");
+    let mut receivers = ["1", "1", "22", &"x".repeat(100)].map(|sid| {
+        let mut peer = Peer::open(&broker);
+        peer.send(&format!("SUB a.subject {sid}\r\n"));
+        peer.sync();
+        (peer, sid.to_owned())
+    });
+    let mut limited = Peer::open(&broker);
+    let (mut published, mut tails) = (String::new(), Vec::new());
+    for number in 0..MESSAGES {
+        let payload = format!("{number}{}", "y".repeat(number % 200));
+        let reply = if number % 7 == 0 { "_INBOX.x " } else { "" };
+        // Runs of each kind, some of them short.
+        let (verb, sizes, headers) = match number / 3 % 50 {
+            0..5 => ("H", format!("12 {}", 12 + payload.len()), "NATS/1.0\r\n\r\n"),
+            _ => ("", payload.len().to_string(), ""),
+        };
+        let tail = format!("{reply}{sizes}\r\n{headers}{payload}\r\n");
+        published.push_str(&format!("{verb}PUB a.subject {tail}"));
+        tails.push((verb, tail));
+    }
+    for round in 0..3 {
+        limited.send(&format!("SUB a.subject 7{round}\r\nUNSUB 7{round} 700\r\n"));
+        limited.sync();
+        publisher.send(&published);
+        let expected = |sid: &str, count: usize| {
+            let message =
+                |(verb, tail): &(&str, String)| format!("{verb}MSG a.subject {sid} {tail}");
+            tails.iter().take(count).map(message).collect::<String>()
+        };
+        receivers.iter_mut().for_each(|(peer, sid)| peer.expect(&expected(sid, MESSAGES)));
+        limited.expect(&expected(&format!("7{round}"), 700));
+        limited.sync();
+        publisher.sync();
+    }
+    assert_eq!(broker.statistics().in_messages, 3 * MESSAGES as u64);
+    assert_eq!(broker.statistics().out_messages, 3 * (4 * MESSAGES + 700) as u64);
+    let kept: usize = receivers.iter().map(|(peer, _)| peer.kept.len()).sum();
+    assert_eq!(kept, 0);
+}
+
 /// Sizes of messages in the order test: copied, shared, and larger than one read.
 const SIZES: [usize; 4] = [10, 700, 6000, 200_000];
 

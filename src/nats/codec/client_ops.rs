@@ -115,6 +115,17 @@ impl Decoder {
         if self.framer.keeps_nothing() { plain::publish(input, limits) } else { None }
     }
 
+    /// The same if it begins with `start`: verb, subject and blank of the message that [`Decoder::next_plain`] gave
+    /// before, so that nothing else can have come between them.
+    #[inline(always)]
+    pub fn next_same<'i>(
+        start: &[u8],
+        input: &mut &'i [u8],
+        limits: &Limits,
+    ) -> Option<Publish<'i>> {
+        plain::publish_same(start, input, limits)
+    }
+
     /// Bytes held for an operation that is not complete.
     pub fn kept_bytes(&self) -> usize {
         self.framer.kept_bytes()

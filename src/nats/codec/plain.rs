@@ -1,5 +1,5 @@
-//! The quick way for the form that nearly every published message has: `PUB`, words one blank apart, CR LF, all of it in
-//! one read. Whatever looks different in any way is left to the framer, which knows the whole grammar.
+//! The quick way for the forms that nearly every published message has: `PUB` or `HPUB`, words one blank apart, CR LF,
+//! all of it in one read. Whatever looks different in any way is left to the framer, which knows the whole grammar.
 
 use super::{Limits, Publish};
 
@@ -10,8 +10,48 @@ const DIGITS_MAX: usize = 7;
 #[inline(always)]
 pub(super) fn publish<'i>(input: &mut &'i [u8], limits: &Limits) -> Option<Publish<'i>> {
     let bytes: &'i [u8] = input;
-    let words = bytes.strip_prefix(b"PUB ")?;
+    let (words, is_hpub) = match bytes.strip_prefix(b"PUB ") {
+        Some(words) => (words, false),
+        None => (bytes.strip_prefix(b"HPUB ")?, true),
+    };
     let subject_end = word_end(words, 0)?;
+    if words.get(subject_end) != Some(&b' ') || subject_end == 0 {
+        return None;
+    }
+    let (publish, rest) = match is_hpub {
+        false => plain(words, subject_end, limits)?,
+        true => with_headers(words, subject_end, limits)?,
+    };
+    *input = rest;
+    Some(publish)
+}
+
+/// The message at the start of `input` if it begins with `start`: verb, subject and blank of the one before it.
+#[inline(always)]
+pub(super) fn publish_same<'i>(
+    start: &[u8],
+    input: &mut &'i [u8],
+    limits: &Limits,
+) -> Option<Publish<'i>> {
+    let bytes: &'i [u8] = input;
+    if !bytes.starts_with(start) {
+        return None;
+    }
+    let (publish, rest) = match start.first()? {
+        b'P' => plain(bytes.get(4..)?, start.len().checked_sub(5)?, limits)?,
+        _ => with_headers(bytes.get(5..)?, start.len().checked_sub(6)?, limits)?,
+    };
+    *input = rest;
+    Some(publish)
+}
+
+/// The rest of a `PUB` whose subject ends at `subject_end`, and what follows it.
+#[inline(always)]
+fn plain<'i>(
+    words: &'i [u8],
+    subject_end: usize,
+    limits: &Limits,
+) -> Option<(Publish<'i>, &'i [u8])> {
     let second = subject_end + 1;
     let (reply_end, size) = match size_at(words, second) {
         Some(size) => (None, size),
@@ -23,13 +63,62 @@ pub(super) fn publish<'i>(input: &mut &'i [u8], limits: &Limits) -> Option<Publi
             (Some(reply_end), size_at(words, reply_end + 1)?)
         }
     };
-    let is_within =
-        size.line_end <= limits.control_line_bytes_max && size.bytes <= limits.payload_bytes_max;
-    if words.get(subject_end) != Some(&b' ') || subject_end == 0 || !is_within {
+    message(words, Line { subject_end, reply_end, size, header_bytes: None }, limits)
+}
+
+/// The rest of an `HPUB`.
+#[inline]
+fn with_headers<'i>(
+    words: &'i [u8],
+    subject_end: usize,
+    limits: &Limits,
+) -> Option<(Publish<'i>, &'i [u8])> {
+    let second = subject_end + 1;
+    let second_end = word_end(words, second)?;
+    let third = second_end + 1;
+    let (reply_end, headers, size) = match size_at(words, third) {
+        Some(size) => (None, second..second_end, size),
+        None => {
+            let third_end = word_end(words, third)?;
+            (Some(second_end), third..third_end, size_at(words, third_end + 1)?)
+        }
+    };
+    let ends = [second_end, headers.end];
+    if ends.iter().any(|end| words.get(*end) != Some(&b' ')) || second_end == second {
         return None;
     }
-    let payload_start = size.line_end + 2;
-    let payload_end = payload_start + size.bytes;
+    let digits = words.get(headers)?;
+    if digits.is_empty() || digits.len() > DIGITS_MAX || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let header_bytes = digits.iter().fold(0, |bytes, digit| bytes * 10 + usize::from(digit - b'0'));
+    if header_bytes > size.bytes {
+        return None;
+    }
+    message(words, Line { subject_end, reply_end, size, header_bytes: Some(header_bytes) }, limits)
+}
+
+/// Where the parts of a control line are.
+struct Line {
+    subject_end: usize,
+    reply_end: Option<usize>,
+    size: Size,
+    /// Nothing for `PUB`.
+    header_bytes: Option<usize>,
+}
+
+#[inline(always)]
+fn message<'i>(words: &'i [u8], line: Line, limits: &Limits) -> Option<(Publish<'i>, &'i [u8])> {
+    let Line { subject_end, reply_end, size, header_bytes } = line;
+    let is_within =
+        size.line_end <= limits.control_line_bytes_max && size.bytes <= limits.payload_bytes_max;
+    if !is_within {
+        return None;
+    }
+    let second = subject_end + 1;
+    let body_start = size.line_end + 2;
+    let payload_start = body_start + header_bytes.unwrap_or(0);
+    let payload_end = body_start + size.bytes;
     let (frame, rest) = words.split_at_checked(payload_end + 2)?;
     let publish = Publish {
         subject: frame.get(..subject_end)?,
@@ -37,16 +126,12 @@ pub(super) fn publish<'i>(input: &mut &'i [u8], limits: &Limits) -> Option<Publi
             Some(end) => Some(frame.get(second..end)?),
             None => None,
         },
-        is_hpub: false,
-        headers: &[],
+        is_hpub: header_bytes.is_some(),
+        headers: frame.get(body_start..payload_start)?,
         payload: frame.get(payload_start..payload_end)?,
         tail: Some(frame.get(second..)?),
     };
-    if frame.get(payload_end..)? != b"\r\n" {
-        return None;
-    }
-    *input = rest;
-    Some(publish)
+    (frame.get(payload_end..)? == b"\r\n").then_some((publish, rest))
 }
 
 /// Place of the first blank or control character from `at` on.
@@ -95,7 +180,7 @@ mod tests {
     use super::super::{ClientOp, Decoder};
     use super::*;
 
-    const PLAIN: [&str; 8] = [
+    const PLAIN: [&str; 14] = [
         "PUB a 0\r\n\r\n",
         "PUB foo.bar 5\r\nhello\r\n",
         "PUB a.subject.that.is.longer.than.a.word _INBOX.abc.12 5\r\nhello\r\n",
@@ -104,9 +189,15 @@ mod tests {
         "PUB \u{fc}ber.alles \u{e4} 5\r\nhello\r\n",
         "PUB 8letters 0005\r\nhello\r\n",
         "PUB a 10\r\n012345678\n\r\n",
+        "HPUB a 12 14\r\nNATS/1.0\r\n\r\nok\r\n",
+        "HPUB a.subject.longer.than.a.word _INBOX.a 12 12\r\nNATS/1.0\r\n\r\n\r\n",
+        "HPUB a 12 0012 14\r\nNATS/1.0\r\n\r\nok\r\n",
+        "HPUB a 0 2\r\nok\r\n",
+        "HPUB a b 0 2\r\nok\r\n",
+        "HPUB a 0 0\r\n\r\n",
     ];
 
-    const OTHER: [&str; 20] = [
+    const OTHER: [&str; 33] = [
         "",
         "P",
         "PUB ",
@@ -127,6 +218,19 @@ mod tests {
         "PUB a b c 5\r\nhello\r\n",
         "PUB a \r\n\r\n",
         "PUB a\u{1}b 5\r\nhello\r\n",
+        "HPUB ",
+        "HPUB a",
+        "HPUB a 2",
+        "HPUB a 2\r\nok\r\n",
+        "HPUB a 3 2\r\nok\r\n",
+        "HPUB a x 2\r\nok\r\n",
+        "HPUB a  0 2\r\nok\r\n",
+        "HPUB a 0  2\r\nok\r\n",
+        "HPUB  a 0 2\r\nok\r\n",
+        "HPUB a b c 0 2\r\nok\r\n",
+        "HPUB a 0\t2\r\nok\r\n",
+        "HPUB a 00000000 2\r\nok\r\n",
+        "HPUB a 0 2\r\nokx\r\n",
     ];
 
     #[test]
@@ -140,6 +244,23 @@ mod tests {
             let mut decoder = Decoder::new();
             let expected = decoder.next(&mut slow, &limits).expect("valid");
             assert_eq!((Some(ClientOp::Publish(publish)), quick), (expected, slow), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn messages_like_the_one_before_are_what_they_are_alone() {
+        let limits = Limits::default();
+        for first in PLAIN {
+            let start: String = first.split_inclusive(' ').take(2).collect();
+            for text in PLAIN.iter().chain(&OTHER) {
+                let (mut quick, mut slow) = (text.as_bytes(), text.as_bytes());
+                let same = publish_same(start.as_bytes(), &mut quick, &limits);
+                let expected = match text.starts_with(&start) {
+                    true => publish(&mut slow, &limits),
+                    false => None,
+                };
+                assert_eq!((same, quick), (expected, slow), "{text:?} after {first:?}");
+            }
         }
     }
 

@@ -20,7 +20,11 @@ class Plan:
     """How the broker is started."""
 
     def __init__(self):
-        self.keys = {"plugin.choria.broker_network": "true", "plugin.choria.log_format": "nats"}
+        self.keys = {
+            "plugin.choria.broker_network": "true",
+            "plugin.choria.log_format": "nats",
+            "plugin.choria.use_srv": "no",
+        }
         self.users = None
         self.arguments = []
         self.no_tls = True

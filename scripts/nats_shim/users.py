@@ -85,7 +85,7 @@ def user(block, account):
         raise Unmapped(f"{block.name('password')}: the broker has no hashed passwords")
     if account is not None:
         made["account"] = account
-    rules = block.block("permissions")
+    rules = block.block("permissions") or block.block("permission")
     if rules is not None:
         made["permissions"] = permissions(rules)
     types = block.take("allowed_connection_types")

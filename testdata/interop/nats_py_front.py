@@ -253,6 +253,40 @@ async def tls():
         await client.close()
 
 
+async def discovery():
+    """Clients learn of brokers that join and leave, and go to one of them when theirs ends."""
+    conf = "cluster {{ name: c, listen: '127.0.0.1:-1', routes: [{}] }}"
+    back = []
+
+    async def reconnected():
+        back.append(True)
+
+    async with Server(conf=conf.format("")) as one:
+        route = f"'{one.ports['cluster'][0]}'"
+        options = {"allow_reconnect": True, "reconnect_time_wait": 0.1, "reconnected_cb": reconnected}
+        async with Server(conf=conf.format(route)) as two:
+            async with Server(conf=conf.format(route)) as three:
+                client = await one.connect(**options)
+                await until("all are known", lambda: len(client.servers) == 3)
+                other = await three.connect()
+                heard = await other.subscribe("over.there", queue="q")
+                await other.flush()
+                reply = asyncio.ensure_future(heard.next_msg(PATIENCE))
+                while not reply.done():
+                    await client.publish("over.there", b"hello")
+                    await asyncio.sleep(0.05)
+                expect("message over a route", reply.result().data, b"hello")
+                await other.close()
+            known = 3
+            while known != 2:
+                late = await two.connect()
+                known = len(late._server_info["connect_urls"])
+                await late.close()
+            one.process.kill()
+            await until("the client is at another broker", lambda: back)
+            await client.close()
+
+
 async def refusals():
     """What has no counterpart is refused by its name."""
     for conf, name in (
@@ -279,7 +313,7 @@ async def stop():
 
 
 async def main():
-    for flow in (ready_signals, lame_duck, permissions, tokens, accounts, limits, tls, refusals, stop):
+    for flow in (ready_signals, lame_duck, permissions, tokens, accounts, limits, tls, discovery, refusals, stop):
         await flow()
         print("ok", flow.__name__, flush=True)
 

@@ -40,8 +40,14 @@ impl Listening {
                 if as_nats { "Starting http monitor on" } else { "broker: status pages on" };
             log::info!("{words} {pages}");
         }
-        if let Some((address, _)) = self.websockets {
-            log::info!("broker: listening for WebSockets on {address}");
+        if let Some((address, is_tls)) = self.websockets {
+            match as_nats {
+                true => {
+                    let scheme = if is_tls { "wss" } else { "ws" };
+                    log::info!("Listening for websocket clients on {scheme}://{address}");
+                }
+                false => log::info!("broker: listening for WebSockets on {address}"),
+            }
         }
         if let Some(address) = self.brokers {
             log::info!("broker: listening for other brokers on {address}");

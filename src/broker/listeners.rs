@@ -22,6 +22,13 @@ pub(super) enum Kind {
     },
 }
 
+impl Kind {
+    /// Whether it is a client from the network, over whatever it comes.
+    pub fn is_client(self) -> bool {
+        matches!(self, Kind::Client | Kind::WebSocket)
+    }
+}
+
 /// A connection that no event loop serves yet.
 #[derive(Debug)]
 pub(super) struct Incoming {

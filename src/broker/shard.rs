@@ -52,8 +52,8 @@ pub(super) struct Shard {
     log: Throttle,
     next_home: usize,
     connections: Slab<Connection>,
-    /// Those of them that come from this process.
-    internal: usize,
+    /// Those of them that are no clients from the network.
+    others: usize,
     closed: Closed,
     wheel: Wheel,
     blocked: Vec<u64>,
@@ -85,7 +85,7 @@ impl Shard {
             log: Throttle::new(LOG_LINES_MAX),
             next_home: 0,
             connections: Slab::default(),
-            internal: 0,
+            others: 0,
             closed,
             wheel: Wheel::new(),
             blocked: Vec::new(),
@@ -341,9 +341,9 @@ impl Shard {
                 self.connections.put_back(token, connection);
                 self.arrivals.push_back(token);
                 self.unadmitted += 1;
-                match kind {
-                    Kind::Client => add(&self.cx.home.counters.accepted, 1),
-                    _ => self.internal += 1,
+                match kind.is_client() {
+                    true => add(&self.cx.home.counters.accepted, 1),
+                    false => self.others += 1,
                 }
                 true
             }
@@ -548,12 +548,12 @@ impl Shard {
 
     fn bury(&mut self, token: u64, mut connection: Box<Connection>) {
         connection.close();
-        let is_counted = matches!(connection.endpoint.peer.kind, Kind::Client | Kind::WebSocket);
-        if connection.is_admitted && is_counted {
+        let is_client = connection.endpoint.peer.kind.is_client();
+        if connection.is_admitted && is_client {
             self.cx.shared.dismiss();
         }
-        if connection.endpoint.peer.kind != Kind::Client {
-            self.internal -= 1;
+        if !is_client {
+            self.others -= 1;
         }
         self.connections.release(token);
         self.count_connections();
@@ -562,7 +562,7 @@ impl Shard {
     /// Tells those who want to know that a connection was admitted.
     fn tell_of_new(&self, connection: &Connection) {
         let events = &self.cx.shared.events;
-        if connection.endpoint.peer.kind == Kind::Client && events.is_wanted() {
+        if connection.endpoint.peer.kind.is_client() && events.is_wanted() {
             let report = report(connection, &self.cx.shared, Detail::default());
             events.tell(Event::Connected(Arc::new(report)));
         }
@@ -570,7 +570,7 @@ impl Shard {
 
     /// Keeps what a connection was, and tells those who want to know that it ended.
     fn write_down(&mut self, connection: &Connection, reason: &Reason) {
-        if connection.endpoint.peer.kind != Kind::Client {
+        if !connection.endpoint.peer.kind.is_client() {
             return;
         }
         let report = last_report(connection, &self.cx, reason);
@@ -591,7 +591,7 @@ impl Shard {
     }
 
     fn count_connections(&self) {
-        let count = (self.connections.len() - self.internal) as u64;
+        let count = (self.connections.len() - self.others) as u64;
         self.cx.home.counters.connections.store(count, std::sync::atomic::Ordering::Relaxed);
     }
 

@@ -2,6 +2,7 @@
 
 mod listening;
 mod reload;
+mod status;
 mod watch;
 
 use std::io::ErrorKind;
@@ -22,10 +23,12 @@ use crate::settings;
 use crate::sys;
 use listening::{Listening, PortsFile};
 use reload::Reloader;
+use status::CheckBroker;
 use watch::Watch;
 
 /// The commands of the group; `run` is meant when none is named.
-pub static COMMANDS: &[Command] = &[Command::new::<RunBroker>("run", &[])];
+pub static COMMANDS: &[Command] =
+    &[Command::new::<RunBroker>("run", &[]), Command::new::<CheckBroker>("status", &[])];
 
 /// Run the message router. SIGTERM ends it at once, SIGUSR2 first sends its clients elsewhere.
 /// The line in its log that begins with "broker: listening for clients on" tells the address.

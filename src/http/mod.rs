@@ -4,8 +4,11 @@
 //! [`Server::bind`] takes the address, [`Server::serve`] answers with whatever the given handler returns. What a peer
 //! may cost is in [`Limits`]; who exceeds them gets a status where that helps, and is closed.
 //!
+//! [`Base`] asks such a server, for checks.
+//!
 //! `head` reads requests and `response` writes answers, both without I/O; `server` has the sockets.
 
+mod client;
 mod head;
 mod response;
 mod server;
@@ -16,6 +19,7 @@ mod tests;
 
 use std::time::Duration;
 
+pub use client::{Base, GetError};
 pub use head::{Method, Request};
 pub use response::Response;
 pub use server::{Answer, Handler, Server};

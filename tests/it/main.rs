@@ -18,6 +18,7 @@ mod interop;
 mod layering;
 mod lifecycle;
 mod mistakes;
+mod monitoring;
 mod nats_client;
 mod reference_docs;
 mod refusals;

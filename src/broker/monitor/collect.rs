@@ -65,7 +65,7 @@ impl Sources<'_> {
     fn shown(&self) -> impl Iterator<Item = &Connection> {
         self.connections.values().filter(|connection| {
             let endpoint = &connection.endpoint;
-            is_shown(&endpoint.peer.kind) && endpoint.phase != Phase::Closing
+            endpoint.peer.kind.is_client() && endpoint.phase != Phase::Closing
         })
     }
 
@@ -168,11 +168,6 @@ impl Sources<'_> {
     }
 }
 
-/// Whether connections of a kind are listed among the clients.
-fn is_shown(kind: &Kind) -> bool {
-    matches!(kind, Kind::Client | Kind::WebSocket)
-}
-
 fn fits_open(query: &ConnectionQuery, connection: &Connection) -> bool {
     let peer = &connection.endpoint.peer;
     let is_cid = query.cid.is_none_or(|cid| cid == peer.client_id);
@@ -250,7 +245,7 @@ pub(in crate::broker) fn report(
     let certificate = connection.transport().peer_certificate().filter(|_| detail.certificate);
     ConnectionReport {
         cid: peer.client_id,
-        transport: "nats",
+        transport: if peer.kind == Kind::WebSocket { "websocket" } else { "nats" },
         address: peer.address,
         opened: at(record.opened_ms),
         active: at(record.active_ms),

@@ -222,13 +222,12 @@ impl Broker {
 
     /// The address it listens on for other brokers, as soon as it does.
     pub fn cluster_addr(&self) -> Option<SocketAddr> {
-        self.shared.cluster.as_ref().and_then(|cluster| cluster.local())
+        self.observer().cluster_addr()
     }
 
     /// The routes that are up.
     pub fn routes(&self) -> Vec<RouteReport> {
-        let cluster = self.shared.cluster.as_ref();
-        cluster.map(|cluster| cluster.reports(self.shared.now_ms())).unwrap_or_default()
+        self.observer().routes()
     }
 
     /// A connection of this process with full rights in an account, which speaks the client protocol from INFO on.

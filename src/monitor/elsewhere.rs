@@ -1,4 +1,5 @@
-//! Reports about what this broker has little or nothing of: routes, leaf nodes, gateways, streams; and its health.
+//! Reports about what is elsewhere: routes to other brokers; leaf nodes, gateways and streams, of which there are none;
+//! and whether all is well.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -7,8 +8,10 @@ use serde::Serialize;
 
 use super::Monitor;
 use super::options::HealthzOptions;
-use super::text::Stamp;
+use super::text::{Stamp, uptime};
 use super::varz::Empty;
+use crate::broker::RouteReport;
+use crate::util::duration;
 
 /// The routes to other brokers of the cluster.
 #[derive(Debug, Serialize)]
@@ -17,7 +20,51 @@ pub(super) struct Routez {
     server_name: String,
     now: Stamp,
     num_routes: usize,
-    routes: Vec<Empty>,
+    routes: Vec<RouteInfo>,
+}
+
+/// One of them. How many messages were sent there is not counted one by one.
+#[derive(Debug, Serialize)]
+struct RouteInfo {
+    rid: u64,
+    remote_id: String,
+    remote_name: String,
+    did_solicit: bool,
+    is_configured: bool,
+    ip: String,
+    port: u16,
+    start: Stamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rtt: Option<String>,
+    uptime: String,
+    pending_size: usize,
+    in_msgs: u64,
+    in_bytes: u64,
+    out_bytes: u64,
+    subscriptions: u64,
+}
+
+impl RouteInfo {
+    fn of(report: RouteReport, now: SystemTime) -> RouteInfo {
+        let rtt = report.round_trip;
+        RouteInfo {
+            rid: report.rid,
+            remote_id: report.remote_id,
+            remote_name: report.remote_name,
+            did_solicit: report.did_solicit,
+            is_configured: report.is_configured,
+            ip: report.address.ip().to_canonical().to_string(),
+            port: report.address.port(),
+            start: Stamp(now.checked_sub(report.uptime).unwrap_or(now)),
+            rtt: (!rtt.is_zero()).then(|| duration::go(rtt)),
+            uptime: uptime(report.uptime),
+            pending_size: report.pending_bytes,
+            in_msgs: report.in_messages,
+            in_bytes: report.in_bytes,
+            out_bytes: report.out_bytes,
+            subscriptions: report.subscriptions,
+        }
+    }
 }
 
 /// The leaf nodes.
@@ -120,12 +167,13 @@ impl Health {
 
 impl Monitor {
     pub(super) fn routez(&self) -> Routez {
+        let (now, reports) = (SystemTime::now(), self.observer.routes());
         Routez {
             server_id: self.server_id().to_owned(),
             server_name: self.server_name().to_owned(),
-            now: Stamp(SystemTime::now()),
-            num_routes: 0,
-            routes: Vec::new(),
+            now: Stamp(now),
+            num_routes: reports.len(),
+            routes: reports.into_iter().map(|report| RouteInfo::of(report, now)).collect(),
         }
     }
 

@@ -59,11 +59,12 @@ impl Monitor {
 
     fn write_network(&self, text: &mut Text) {
         let counts = self.observer.statistics();
+        let routes = self.observer.routes().len() as u64;
         for (name, help, value) in [
             ("connections", "Connections on the broker now", counts.connections),
             ("total_connections", "Connections since the start", counts.total_connections),
-            ("routes", "Routes to other brokers now", 0),
-            ("remotes", "Other brokers that are connected now", 0),
+            ("routes", "Routes to other brokers now", routes),
+            ("remotes", "Other brokers that are connected now", routes),
             ("leafnode_remotes", "Leaf nodes that are connected now", 0),
             ("in_msgs", "Messages received", counts.in_messages),
             ("out_msgs", "Messages sent", counts.out_messages),

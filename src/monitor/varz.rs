@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Monitor;
 use super::text::{Float, Stamp, nanos, seconds, uptime};
-use crate::broker::Settings;
+use crate::broker::{RouteReport, Settings};
 use crate::sys;
 
 /// Everything about the broker that is not about single connections.
@@ -43,7 +43,7 @@ pub(super) struct Varz {
     gateway: Empty,
     leaf: Empty,
     mqtt: Empty,
-    websocket: Empty,
+    websocket: WebSocket,
     jetstream: Empty,
     tls_timeout: Float,
     write_deadline: u64,
@@ -90,6 +90,35 @@ pub(super) struct Empty {}
 struct Cluster {
     #[serde(skip_serializing_if = "String::is_empty")]
     name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    addr: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster_port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_timeout: Option<Float>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_timeout: Option<Float>,
+    #[serde(skip_serializing_if = "is_false")]
+    tls_required: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    tls_verify: bool,
+}
+
+/// The port for WebSockets.
+#[derive(Debug, Default, Serialize)]
+struct WebSocket {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advertise: Option<String>,
+    #[serde(skip_serializing_if = "is_false")]
+    no_tls: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    allowed_origins: Vec<String>,
+    #[serde(skip_serializing_if = "is_false")]
+    compression: bool,
 }
 
 /// A count by kind of connection.
@@ -127,6 +156,11 @@ impl Monitor {
     pub(super) fn varz(&self) -> Varz {
         let (info, settings) = (self.observer.info(), self.observer.settings());
         let counts = self.observer.statistics();
+        let routes = self.observer.routes();
+        let from_routes = |count: fn(&RouteReport) -> u64| routes.iter().map(count).sum::<u64>();
+        let in_routed = from_routes(|route| route.in_messages);
+        let in_routed_bytes = from_routes(|route| route.in_bytes);
+        let out_routed_bytes = from_routes(|route| route.out_bytes);
         let now = SystemTime::now();
         let started = self.observer.started_at();
         Varz {
@@ -152,11 +186,11 @@ impl Monitor {
             max_control_line: settings.limits.control_line_bytes_max,
             max_payload: info.max_payload,
             max_pending: settings.pending_bytes_max,
-            cluster: cluster(settings),
+            cluster: self.cluster(),
             gateway: Empty {},
             leaf: Empty {},
             mqtt: Empty {},
-            websocket: Empty {},
+            websocket: web_socket(settings),
             jetstream: Empty {},
             tls_timeout: seconds(settings.tls_timeout),
             write_deadline: nanos(settings.write_deadline),
@@ -169,17 +203,18 @@ impl Monitor {
             cpu: Float(self.sampler.cpu_percent()),
             connections: counts.connections,
             total_connections: counts.total_connections,
-            routes: 0,
-            remotes: 0,
+            routes: routes.len(),
+            // One route leads to each of them.
+            remotes: routes.len(),
             leafnodes: 0,
             in_msgs: counts.in_messages,
             in_bytes: counts.in_bytes,
-            in_client_msgs: counts.in_messages,
-            in_client_bytes: counts.in_bytes,
+            in_client_msgs: counts.in_messages.saturating_sub(in_routed),
+            in_client_bytes: counts.in_bytes.saturating_sub(in_routed_bytes),
             out_msgs: counts.out_messages,
             out_bytes: counts.out_bytes,
             out_client_msgs: counts.out_messages,
-            out_client_bytes: counts.out_bytes,
+            out_client_bytes: counts.out_bytes.saturating_sub(out_routed_bytes),
             slow_consumers: counts.slow_consumers,
             stale_connections: counts.stale_connections,
             stalled_clients: 0,
@@ -203,8 +238,35 @@ impl Monitor {
     }
 }
 
-fn cluster(settings: &Settings) -> Cluster {
-    Cluster { name: settings.cluster_name.clone() }
+impl Monitor {
+    fn cluster(&self) -> Cluster {
+        let settings = self.observer.settings();
+        let on = settings.cluster.as_ref();
+        let address = self.observer.cluster_addr().or(on.map(|cluster| cluster.listen));
+        let timeout = on.map(|_| seconds(settings.auth_timeout));
+        let is_tls = on.is_some_and(|cluster| cluster.tls.is_some());
+        Cluster {
+            name: settings.cluster_name.clone(),
+            addr: address.map(|address| address.ip().to_string()),
+            cluster_port: address.map(|address| address.port()),
+            auth_timeout: timeout,
+            tls_timeout: timeout,
+            tls_required: is_tls,
+            tls_verify: is_tls,
+        }
+    }
+}
+
+fn web_socket(settings: &Settings) -> WebSocket {
+    let Some(websocket) = &settings.websocket else { return WebSocket::default() };
+    WebSocket {
+        host: Some(websocket.listen.ip().to_string()),
+        port: Some(websocket.listen.port()),
+        advertise: websocket.advertise.as_ref().map(|(host, port)| format!("{host}:{port}")),
+        no_tls: settings.tls.is_none(),
+        allowed_origins: websocket.origins.clone(),
+        compression: true,
+    }
 }
 
 /// Processors that this process may use.

@@ -31,6 +31,8 @@ pub struct RouteReport {
     pub in_messages: u64,
     /// Bytes of their headers and payloads.
     pub in_bytes: u64,
+    /// Bytes that were sent there, of whole operations.
+    pub out_bytes: u64,
     /// Subjects and queue groups that are wanted there.
     pub subscriptions: u64,
     /// Bytes that wait to be sent there.
@@ -46,6 +48,7 @@ impl Cluster {
 
 fn report(known: &Known, now_ms: u64) -> RouteReport {
     let counts = &known.counts;
+    let (pending_bytes, out_bytes) = known.link.amounts();
     let since_ms = counts.since_ms.load(Ordering::Relaxed);
     RouteReport {
         rid: known.client_id,
@@ -60,6 +63,7 @@ fn report(known: &Known, now_ms: u64) -> RouteReport {
         in_messages: counts.in_messages.load(Ordering::Relaxed),
         in_bytes: counts.in_bytes.load(Ordering::Relaxed),
         subscriptions: counts.interests.load(Ordering::Relaxed),
-        pending_bytes: known.link.amounts().0,
+        out_bytes,
+        pending_bytes,
     }
 }

@@ -1,5 +1,6 @@
 //! The asking side.
 
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::broker::home::Mail;
 use crate::broker::shared::Shared;
-use crate::broker::{Settings, Statistics};
+use crate::broker::{RouteReport, Settings, Statistics};
 use crate::nats::codec::info::ServerInfo;
 
 /// How long an event loop has for an answer. One that failed never answers.
@@ -70,6 +71,17 @@ impl Observer {
     /// The stamp of what is said about the broker next.
     pub fn stamp(&self) -> ServerStamp {
         ServerStamp::next(&self.shared)
+    }
+
+    /// Where other brokers of the cluster find it.
+    pub fn cluster_addr(&self) -> Option<SocketAddr> {
+        self.shared.cluster.as_ref().and_then(|cluster| cluster.local())
+    }
+
+    /// The routes to other brokers of the cluster.
+    pub fn routes(&self) -> Vec<RouteReport> {
+        let cluster = self.shared.cluster.as_ref();
+        cluster.map(|cluster| cluster.reports(self.shared.now_ms())).unwrap_or_default()
     }
 
     /// The names of its accounts.

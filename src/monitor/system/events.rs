@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use super::wire::{Wire, at_most};
-use crate::broker::{ConnectionReport, Event, ServerStamp};
+use crate::broker::{ConnectionReport, Event, RouteReport, ServerStamp};
 use crate::monitor::Monitor;
 use crate::monitor::accounts::{AccountStat, DataStats};
 use crate::monitor::text::{Float, Stamp, nanos};
@@ -281,8 +281,32 @@ struct Stats {
     slow_consumer_stats: ByKind,
     stale_connections: u64,
     stale_connection_stats: ByKind,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    routes: Vec<RouteStat>,
     active_servers: usize,
     gomaxprocs: usize,
+}
+
+/// One route.
+#[derive(Debug, Serialize)]
+struct RouteStat {
+    rid: u64,
+    name: String,
+    sent: DataStats,
+    received: DataStats,
+    pending: usize,
+}
+
+impl RouteStat {
+    fn of(report: RouteReport) -> RouteStat {
+        RouteStat {
+            rid: report.rid,
+            name: report.remote_name,
+            sent: DataStats { msgs: 0, bytes: report.out_bytes },
+            received: DataStats { msgs: report.in_messages, bytes: report.in_bytes },
+            pending: report.pending_bytes,
+        }
+    }
 }
 
 impl Monitor {
@@ -307,6 +331,7 @@ impl Monitor {
     pub(super) async fn statsz(&self) -> Statsz {
         let counts = self.observer.statistics();
         let accounts = self.observer.accounts().await;
+        let routes: Vec<_> = self.observer.routes().into_iter().map(RouteStat::of).collect();
         let sent = DataStats { msgs: counts.out_messages, bytes: counts.out_bytes };
         let received = DataStats { msgs: counts.in_messages, bytes: counts.in_bytes };
         Statsz {
@@ -328,7 +353,8 @@ impl Monitor {
                 slow_consumer_stats: ByKind::clients(counts.slow_consumers),
                 stale_connections: counts.stale_connections,
                 stale_connection_stats: ByKind::clients(counts.stale_connections),
-                active_servers: 1,
+                active_servers: routes.len() + 1,
+                routes,
                 gomaxprocs: cores(),
             },
         }

@@ -17,7 +17,7 @@ use serde_json::Value;
 use smol::future::FutureExt as _;
 
 use super::support::{
-    Broker, DEADLINE, Folder, NatsServer, Pki, Process, choria, peers, run, wait_for,
+    Broker, DEADLINE, Folder, NatsServer, Pki, Process, choria, free_port, peers, run, wait_for,
 };
 
 /// Answers are awaited for this long.
@@ -35,7 +35,7 @@ const SYSTEM: &str = "plugin.choria.network.system.user = watcher\n\
 
 impl Watched {
     fn ours(folder: &Folder, extra: &str) -> Watched {
-        let pages = NatsServer::free_port();
+        let pages = free_port();
         let lines = format!("plugin.choria.stats_port = {pages}\n{SYSTEM}{extra}");
         let broker = Broker::start_with(folder, &lines);
         Watched { _process: broker.process, port: broker.port, pages }
@@ -44,7 +44,7 @@ impl Watched {
     /// A current nats-server with the accounts of Choria.
     fn theirs(folder: &Folder) -> Watched {
         let leaf = Pki::shared().leaf("localhost");
-        let (port, pages) = (NatsServer::free_port(), NatsServer::free_port());
+        let (port, pages) = (free_port(), free_port());
         let config = folder.write(
             "nats.conf",
             &format!(

@@ -36,15 +36,10 @@ impl NatsServer {
         process.wait_for_line("Server is ready");
         NatsServer { _process: process, port }
     }
-
-    /// A port nobody listens on now.
-    pub fn free_port() -> u16 {
-        free_port()
-    }
 }
 
 /// A port nobody listens on now. Another process may take it first: only for peers that cannot choose their own.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     #[allow(clippy::disallowed_methods)] // its backlog does not matter: it accepts nothing
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
     listener.local_addr().expect("a bound socket has an address").port()

@@ -7,6 +7,7 @@ mod cli_replies;
 mod cli_rpc;
 mod cli_tool;
 mod cli_usage;
+mod cluster;
 mod dependencies;
 mod fleet;
 mod forged;

@@ -291,7 +291,8 @@ fn loses_and_regains(
     let mut foreign = Peer::connect(ports[2]);
     there.send("SUB lost.two 1\r\n");
     foreign.send("SUB lost.stock 1\r\n");
-    (there.sync(), foreign.sync());
+    there.sync();
+    foreign.sync();
     here.wait_until("lost.two", true);
     here.wait_until("lost.stock", true);
     let (port, routes) = (two.port, two.routes);

@@ -172,7 +172,8 @@ impl Cluster {
     /// Adds a route; everybody else hears of the new broker.
     fn register(&self, known: Known) -> Result<(), Fault> {
         let mut registry = lock(&self.registry);
-        registry.add(known, self.settings.routes_max)
+        // With TLS both must know each other's names before one lets the other in. A nats-server tells the old ones only.
+        registry.add(known, self.settings.routes_max, self.settings.tls.is_some())
     }
 
     /// Removes a route.

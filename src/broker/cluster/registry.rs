@@ -61,8 +61,8 @@ impl Registry {
         self.list.iter().find(|known| known.info.server_id == server_id)
     }
 
-    /// Adds a route and tells all others of it.
-    pub fn add(&mut self, known: Known, routes_max: usize) -> Result<(), Fault> {
+    /// Adds a route and tells all others of it. `both_ways`: it is told of all others too.
+    pub fn add(&mut self, known: Known, routes_max: usize, both_ways: bool) -> Result<(), Fault> {
         if self.find(&known.info.server_id).is_some() {
             return Err(Fault::Duplicate);
         }
@@ -70,7 +70,12 @@ impl Registry {
             return Err(Fault::TooMany);
         }
         let line = gossip(&known);
-        self.list.iter().for_each(|other| other.link.append(&line));
+        for other in &self.list {
+            other.link.append(&line);
+            if both_ways {
+                known.link.append(&gossip(other));
+            }
+        }
         self.list.push(known);
         Ok(())
     }

@@ -235,6 +235,8 @@ impl Route {
         endpoint: &mut Endpoint,
         cx: &mut Context,
     ) -> Result<(), End> {
+        // What is staged, our CONNECT and INFO above all, goes out before anything about others.
+        cx.flush();
         let outcome = self.check(&info).and_then(|()| {
             let known = Known {
                 info: Arc::new(info.clone()),
@@ -270,8 +272,6 @@ impl Route {
         );
         let has_urls = !info.connect_urls.is_empty();
         self.info = Some(Arc::new(info));
-        // What is staged, our INFO above all, goes out before what is wanted here.
-        cx.flush();
         cx.router.accounts.iter().for_each(|account| account.interest.tell(&endpoint.link));
         if has_urls {
             cx.shared.clients_need_info();

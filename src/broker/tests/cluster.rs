@@ -1,5 +1,6 @@
 //! Brokers with routes to each other, and routes by hand.
 
+use super::tls::Pki;
 use super::*;
 use crate::broker::ClusterSettings;
 use crate::net::servers::{Server, ServerList};
@@ -224,11 +225,15 @@ fn two_that_dial_each_other_agree_on_one_route() {
 
 /// A route by hand.
 fn route(broker: &Broker) -> Peer {
-    let socket = TcpStream::connect(routes_of(broker)).expect("connect");
-    socket.set_read_timeout(Some(PATIENCE)).expect("timeout");
-    let mut peer = Peer { socket, kept: Vec::new() };
+    let mut peer = route_socket(broker);
     assert!(peer.line().starts_with("INFO {"));
     peer
+}
+
+fn route_socket(broker: &Broker) -> Peer {
+    let socket = TcpStream::connect(routes_of(broker)).expect("connect");
+    socket.set_read_timeout(Some(PATIENCE)).expect("timeout");
+    Peer { socket, kept: Vec::new() }
 }
 
 const CONNECT: &str = "CONNECT {\"verbose\":false,\"headers\":true,\"cluster\":\"CHORIA\"}\r\n";
@@ -320,6 +325,78 @@ fn messages_of_a_route_reach_whom_they_name() {
     // One hop only: the other broker has told everybody itself.
     peer.send("RMSG choria t 2\r\nhi\r\n");
     peer.expect_silence();
+}
+
+/// A broker at 127.0.0.NUMBER that encrypts its routes and has a certificate for that address and for its name.
+fn encrypted(pki: &Pki, number: u8, peers: &[SocketAddr]) -> Broker {
+    let (name, ip) = (format!("b{number}.example"), [127, 0, 0, number]);
+    let issue = || pki.issue_for(&name, ip.into());
+    let (server, client) = (pki.server_as(issue()), pki.client(Some(issue())));
+    let mut settings = settings();
+    settings.server_name.clone_from(&name);
+    settings.tls = Some(server);
+    let mut cluster = cluster_settings(peers);
+    cluster.listen = SocketAddr::from((ip, 0));
+    cluster.tls = Some(client);
+    settings.cluster = Some(cluster);
+    start(settings)
+}
+
+#[test]
+fn brokers_of_an_encrypted_chain_learn_whom_they_may_let_in() {
+    let pki = Pki::new();
+    // The addresses are known before the brokers are, for each knows only its neighbours.
+    let first = encrypted(&pki, 1, &[SocketAddr::from(([127, 0, 0, 2], 1))]);
+    let second = encrypted(&pki, 2, &[routes_of(&first), SocketAddr::from(([127, 0, 0, 3], 1))]);
+    let third = encrypted(&pki, 3, &[routes_of(&second)]);
+    let all = [&first, &second, &third];
+    all.iter().for_each(|broker| wait_for_routes(broker, 2));
+    // Its certificate is good, but nobody knows its name.
+    let stranger = encrypted(&pki, 4, &[routes_of(&first)]);
+    std::thread::sleep(SILENCE * 5);
+    assert_eq!(stranger.routes(), []);
+    all.iter().for_each(|broker| assert_eq!(broker.routes().len(), 2));
+}
+
+#[test]
+fn who_encrypts_and_who_does_not_have_no_route() {
+    let pki = Pki::new();
+    let address = SocketAddr::from(([127, 0, 0, 1], 1));
+    let encrypted = encrypted(&pki, 1, &[address]);
+    let plain = member("plain", &[routes_of(&encrypted)]);
+    let mut peer = route_socket(&encrypted);
+    peer.send(CONNECT);
+    peer.expect_end("");
+    std::thread::sleep(SILENCE * 5);
+    assert_eq!((encrypted.routes(), plain.routes()), (vec![], vec![]));
+}
+
+#[test]
+fn clients_hear_of_brokers_that_come_and_go() {
+    let advertising = |name: &str, peers: &[SocketAddr]| {
+        let mut settings = settings();
+        settings.server_name = name.to_owned();
+        settings.advertise = Some((format!("{name}.example"), 4222));
+        let cluster = ClusterSettings { advertise_clients: true, ..cluster_settings(peers) };
+        settings.cluster = Some(cluster);
+        start(settings)
+    };
+    let one = advertising("one", &[]);
+    let mut client = Peer::with(&one, "\"protocol\":1");
+    let urls = |peer: &mut Peer| {
+        let line = peer.line();
+        let json = line.strip_prefix("INFO ").expect("INFO");
+        ServerInfo::decode(json.as_bytes()).expect("JSON").connect_urls
+    };
+    assert_eq!(urls(&mut client), Vec::<String>::new());
+    let two = advertising("two", &[routes_of(&one)]);
+    assert_eq!(urls(&mut client), ["one.example:4222", "two.example:4222"]);
+    let (_, info) = Peer::raw(&two);
+    assert_eq!(info.connect_urls, ["two.example:4222", "one.example:4222"]);
+    two.lame_duck();
+    assert_eq!(urls(&mut client), Vec::<String>::new());
+    drop(two);
+    assert_eq!(urls(&mut client), Vec::<String>::new());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Connections over TLS.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -41,17 +42,32 @@ impl Pki {
     fn issue_from(&self, name: &str, start: SystemTime) -> Identity {
         let mut request = LeafRequest::new(name, start, YEAR);
         request.key = KeyKind::P256;
-        let issued = self.authority.issue(&request).expect("certificate");
+        self.issue_request(&request)
+    }
+
+    fn issue_request(&self, request: &LeafRequest) -> Identity {
+        let issued = self.authority.issue(request).expect("certificate");
         let certificate = CertificateDer::from_pem_slice(issued.certificate_pem.as_bytes());
         let key = PrivateKeyDer::from_pem_slice(issued.key_pem.as_bytes());
         (vec![certificate.expect("pem")], key.expect("pem"))
     }
 
+    /// A certificate for a name and an address.
+    pub fn issue_for(&self, name: &str, ip: IpAddr) -> Identity {
+        let mut request = LeafRequest::new(name, SystemTime::now(), YEAR);
+        request.key = KeyKind::P256;
+        request.ip_addresses.push(ip);
+        self.issue_request(&request)
+    }
+
     pub fn server(&self) -> Arc<ServerConfig> {
+        self.server_as(self.issue("localhost"))
+    }
+
+    pub fn server_as(&self, (chain, key): Identity) -> Arc<ServerConfig> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let roots = self.roots.clone();
         let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider.clone());
-        let (chain, key) = self.issue("localhost");
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("versions")

@@ -239,3 +239,53 @@ fn nothing_is_kept_between_operations() {
     assert_eq!(decoder.next(&mut input, &limits), Ok(None));
     assert_eq!(decoder.kept_bytes(), 0);
 }
+
+#[test]
+fn chance_input_reads_the_same_in_pieces() {
+    const PARTS: [&str; 32] = [
+        "RMSG ",
+        "HMSG ",
+        "LMSG ",
+        "RS+ ",
+        "RS- ",
+        "LS+ ",
+        "LS- ",
+        "PING",
+        "PONG",
+        "CONNECT ",
+        "INFO",
+        "+OK",
+        "-ERR ",
+        " ",
+        "\t",
+        "\r",
+        "\n",
+        "\r\n",
+        "\r\n",
+        "A ",
+        "foo.bar",
+        " 0\r\n\r\n",
+        " 3\r\nabc\r\n",
+        " 2 4\r\nhhpp\r\n",
+        " 12",
+        "9",
+        "{}",
+        " + r q",
+        " | q",
+        "xxxxxxxxxxxxxxxxxxxx",
+        "\u{0}",
+        " 1",
+    ];
+    let limits =
+        Limits { control_line_bytes_max: 30, json_line_bytes_max: 60, payload_bytes_max: 10 };
+    for seed in 0..5000 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let count = random.usize(1..12);
+        let text: String = (0..count).map(|_| PARTS[random.usize(..PARTS.len())]).collect();
+        let whole = decode(&[text.as_bytes()], &limits, false);
+        let (first, second) = text.as_bytes().split_at(random.usize(..=text.len()));
+        assert_eq!(decode(&[first, second], &limits, false), whole, "seed {seed}: {text:?}");
+        let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
+        assert_eq!(decode(&bytes, &limits, false), whole, "seed {seed}: {text:?}");
+    }
+}

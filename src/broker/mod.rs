@@ -258,9 +258,6 @@ impl Broker {
     pub fn lame_duck(&self) {
         log::info!("broker: entering lame duck mode");
         self.shared.is_lame.store(true, Ordering::Relaxed);
-        if let Some(cluster) = &self.shared.cluster {
-            cluster.say_lame();
-        }
         self.tell(|| Mail::LameDuck);
     }
 

@@ -200,12 +200,6 @@ impl Cluster {
         lock(&self.registry).list().to_vec()
     }
 
-    /// Tells all routes that clients are sent elsewhere.
-    pub fn say_lame(&self) {
-        let line = self.info_line(true);
-        lock(&self.registry).list().iter().for_each(|known| known.link.append(&line));
-    }
-
     /// Another broker told of a third one.
     fn hear_of(&self, info: &RouteInfo) {
         let is_known = info.server_id == self.id() || self.is_connected(&info.server_id);

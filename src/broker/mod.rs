@@ -17,6 +17,8 @@
 //! * Nothing outlives its connection by raw pointer: what is staged holds the link, and a closed link takes no bytes.
 //! * TLS connections are encrypted by their own loop: others append plain text to the queue and leave mail. The same way is
 //!   used for plain connections when a message goes to many, so that all loops share the writing.
+//! * A TLS session belongs to its loop or, while its handshake is worked on, to a thread of the handshake pool; never to
+//!   both. These threads touch no sockets.
 //! * An idle connection owns no buffer: decoder, queue and stage give theirs back.
 //! * Counters are written by one loop only and added up by whoever asks.
 //! * Results of look-ups are kept per loop and compared with a stamp of the interest before use.

@@ -26,32 +26,35 @@ use super::Authority;
 use crate::crypto::x509::Certificate;
 use dated::Dated;
 
-/// Cipher suites of TLS 1.2 by the names Go gives them. TLS 1.3 suites cannot be configured there.
+/// Cipher suites of TLS 1.2 by the names Go gives them, best first. TLS 1.3 suites cannot be configured there.
+///
+/// Those with SHA-256 come first, as in Go: processors have instructions for it and seldom for SHA-384, which made 5 % of
+/// the work of a handshake.
 const SUITES: &[(&str, SupportedCipherSuite)] = &[
-    (
-        "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-        cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-    ),
     (
         "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
         cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
     ),
+    ("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256),
+    (
+        "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+        cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+    ),
+    ("TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384),
     (
         "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
         cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
     ),
-    ("TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384),
-    ("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256),
     (
         "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
         cipher_suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
     ),
 ];
 
-/// Cipher suites of TLS 1.3, which are always on.
+/// Cipher suites of TLS 1.3, which are always on, best first.
 const SUITES_13: [(&str, SupportedCipherSuite); 3] = [
-    ("TLS_AES_256_GCM_SHA384", cipher_suite::TLS13_AES_256_GCM_SHA384),
     ("TLS_AES_128_GCM_SHA256", cipher_suite::TLS13_AES_128_GCM_SHA256),
+    ("TLS_AES_256_GCM_SHA384", cipher_suite::TLS13_AES_256_GCM_SHA384),
     ("TLS_CHACHA20_POLY1305_SHA256", cipher_suite::TLS13_CHACHA20_POLY1305_SHA256),
 ];
 
@@ -79,12 +82,12 @@ pub(super) fn algorithms(suites: &[String], curves: &[String]) -> (CryptoProvide
             None => notes.push(format!("cipher suite {name} is not supported and is ignored")),
         }
     }
-    if !suites.is_empty() {
-        if chosen.is_empty() {
-            notes.push("no configured cipher suite is left: only TLS 1.3 is possible".to_owned());
-        }
-        provider.cipher_suites = SUITES_13.iter().map(|(_, suite)| *suite).chain(chosen).collect();
+    if suites.is_empty() {
+        chosen = SUITES.iter().map(|(_, suite)| *suite).collect();
+    } else if chosen.is_empty() {
+        notes.push("no configured cipher suite is left: only TLS 1.3 is possible".to_owned());
     }
+    provider.cipher_suites = SUITES_13.iter().map(|(_, suite)| *suite).chain(chosen).collect();
     let mut groups = Vec::new();
     for name in curves {
         match CURVES.iter().find(|(known, _)| known == name) {

@@ -93,6 +93,7 @@ fn certificates_of_clients_are_verified_when_given() {
     let mutual = shake(&server, &provider(Some(&alice), |_| ()), name).unwrap();
     assert_eq!(mutual.client_certificates, 1);
     assert_eq!(mutual.version, Some(ProtocolVersion::TLSv1_3));
+    assert_eq!(mutual.suite, "TLS13_AES_128_GCM_SHA256");
     let anonymous = shake(&server, &provider(None, |_| ()), name).unwrap();
     assert_eq!(anonymous.client_certificates, 0);
     let refused = shake(&server, &provider(Some(&mallory), |_| ()), name).err().unwrap();

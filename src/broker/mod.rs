@@ -251,7 +251,7 @@ impl Broker {
     /// ones. With an error nothing is changed.
     pub fn reload(&self, settings: &Settings) -> Result<(), BadAccess> {
         self.shared.set_access(&settings.access)?;
-        let settings = Arc::new(self.shared.reloaded(settings));
+        let settings = self.shared.reloaded(settings);
         self.tell(|| Mail::Reload(settings.clone()));
         Ok(())
     }

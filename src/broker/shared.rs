@@ -35,6 +35,8 @@ const NATS_VERSION: &str = "2.14.2";
 pub(super) struct Shared {
     /// Those it was started with. Event loops have their own, which a reload can change.
     pub settings: Arc<Settings>,
+    /// Those that hold now, and since when, for reports.
+    current: RwLock<(Arc<Settings>, SystemTime)>,
     connections_max: AtomicUsize,
     /// The limits that hold before CONNECT.
     pub first_limits: Limits,
@@ -82,6 +84,7 @@ impl Shared {
             ..RouteInfo::default()
         };
         let cluster = settings.cluster.clone();
+        let settings = Arc::new(settings);
         Ok(Shared {
             handshakes,
             first_limits: first_limits(&settings.limits),
@@ -91,7 +94,8 @@ impl Shared {
             accounts: Arc::new(accounts),
             gate: RwLock::new(Arc::new(gate)),
             connections_max: AtomicUsize::new(settings.connections_max),
-            settings: Arc::new(settings),
+            current: RwLock::new((settings.clone(), SystemTime::now())),
+            settings,
             undrained: AtomicUsize::new(homes.len()),
             homes,
             started: Instant::now(),
@@ -109,13 +113,21 @@ impl Shared {
         self.gate.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The settings that hold now, and since when.
+    pub fn current(&self) -> (Arc<Settings>, SystemTime) {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The settings after a reload: those that can change while the broker runs are the new ones.
-    pub fn reloaded(&self, new: &Settings) -> Settings {
+    pub fn reloaded(&self, new: &Settings) -> Arc<Settings> {
         self.connections_max.store(new.connections_max, Ordering::Relaxed);
         if let (Some(cluster), Some(new)) = (&self.cluster, &new.cluster) {
             cluster.reload(new);
         }
-        self.settings.reloaded(new)
+        let settings = Arc::new(self.settings.reloaded(new));
+        let current = (settings.clone(), SystemTime::now());
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
+        settings
     }
 
     /// Decides by other settings from now on. Live connections are not looked at.

@@ -124,7 +124,7 @@ impl Monitor {
         Ok(AccountInfo {
             is_system: self.system_account() == Some(name),
             account_name: account.name.clone(),
-            update_time: Stamp(self.around.config_loaded),
+            update_time: Stamp(self.observer.settings().1),
             expired: false,
             complete: true,
             jetstream_enabled: false,

@@ -27,6 +27,7 @@ pub use pages::Pages;
 pub use system::System;
 
 use crate::broker::Observer;
+use crate::crypto::hash::sha256_hex;
 use sampler::Sampler;
 
 /// What only the process around the broker knows.
@@ -38,12 +39,15 @@ pub struct Surroundings {
     pub identity: String,
     /// The file it was configured with.
     pub config_file: Option<PathBuf>,
-    /// Hash of the configuration.
-    pub config_digest: String,
-    /// When it was read.
-    pub config_loaded: SystemTime,
     /// Where status pages are served.
     pub http: Option<SocketAddr>,
+}
+
+impl Surroundings {
+    fn digest(&self) -> String {
+        let text = self.config_file.as_ref().and_then(|path| std::fs::read(path).ok());
+        format!("sha256:{}", sha256_hex(&text.unwrap_or_default()))
+    }
 }
 
 /// Makes reports.
@@ -52,6 +56,9 @@ pub struct Monitor {
     observer: Observer,
     around: Surroundings,
     sampler: Sampler,
+    system_account: Option<String>,
+    /// Hash of the configuration file, and of when.
+    digest: Mutex<(SystemTime, String)>,
     /// Requests by page.
     requests: Mutex<BTreeMap<&'static str, u64>>,
 }
@@ -59,8 +66,17 @@ pub struct Monitor {
 impl Monitor {
     /// A monitor of one broker.
     pub fn new(observer: Observer, around: Surroundings) -> Arc<Monitor> {
-        let sampler = Sampler::new();
-        Arc::new(Monitor { observer, around, sampler, requests: Mutex::default() })
+        let (settings, loaded) = observer.settings();
+        let name = &settings.access.system_account;
+        let system_account = settings.accounts.iter().find(|account| *account == name).cloned();
+        Arc::new(Monitor {
+            digest: Mutex::new((loaded, around.digest())),
+            observer,
+            around,
+            sampler: Sampler::new(),
+            system_account,
+            requests: Mutex::default(),
+        })
     }
 
     fn server_id(&self) -> &str {
@@ -75,9 +91,16 @@ impl Monitor {
 
     /// The account whose members may ask about everything.
     fn system_account(&self) -> Option<&str> {
-        let name = self.observer.settings().access.system_account.as_str();
-        let exists = self.observer.settings().accounts.iter().any(|account| account == name);
-        exists.then_some(name)
+        self.system_account.as_deref()
+    }
+
+    /// The hash of the configuration that was read at this time.
+    fn config_digest(&self, loaded: SystemTime) -> String {
+        let mut digest = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
+        if digest.0 != loaded {
+            *digest = (loaded, self.around.digest());
+        }
+        digest.1.clone()
     }
 
     fn count_request(&self, page: &'static str) {

@@ -184,7 +184,7 @@ struct System {
 
 impl Monitor {
     fn choria(&self) -> Choria<'_> {
-        let settings = self.observer.settings();
+        let (settings, _) = self.observer.settings();
         let config_file = self.around.config_file.as_ref();
         Choria {
             build: Build {

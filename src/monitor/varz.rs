@@ -154,7 +154,8 @@ fn is_false(value: &bool) -> bool {
 
 impl Monitor {
     pub(super) fn varz(&self) -> Varz {
-        let (info, settings) = (self.observer.info(), self.observer.settings());
+        let info = self.observer.info();
+        let (settings, loaded) = self.observer.settings();
         let counts = self.observer.statistics();
         let routes = self.observer.routes();
         let from_routes = |count: fn(&RouteReport) -> u64| routes.iter().map(count).sum::<u64>();
@@ -190,7 +191,7 @@ impl Monitor {
             gateway: Empty {},
             leaf: Empty {},
             mqtt: Empty {},
-            websocket: web_socket(settings),
+            websocket: web_socket(&settings),
             jetstream: Empty {},
             tls_timeout: seconds(settings.tls_timeout),
             write_deadline: nanos(settings.write_deadline),
@@ -220,8 +221,8 @@ impl Monitor {
             stalled_clients: 0,
             subscriptions: counts.subscriptions,
             http_req_stats: self.requests(),
-            config_load_time: Stamp(self.around.config_loaded),
-            config_digest: self.around.config_digest.clone(),
+            config_load_time: Stamp(loaded),
+            config_digest: self.config_digest(loaded),
             system_account: self.system_account().map(str::to_owned),
             slow_consumer_stats: ByKind::clients(counts.slow_consumers),
             stale_connection_stats: ByKind::clients(counts.stale_connections),
@@ -240,7 +241,7 @@ impl Monitor {
 
 impl Monitor {
     fn cluster(&self) -> Cluster {
-        let settings = self.observer.settings();
+        let (settings, _) = self.observer.settings();
         let on = settings.cluster.as_ref();
         let address = self.observer.cluster_addr().or(on.map(|cluster| cluster.listen));
         let timeout = on.map(|_| seconds(settings.auth_timeout));

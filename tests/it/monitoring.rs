@@ -583,3 +583,57 @@ fn a_check_tells_whether_a_broker_is_well() {
     assert_eq!(code, 1);
     assert!(text.starts_with(&format!("{other} cannot be asked: ")), "{text}");
 }
+
+/// Two brokers that are connected to each other without TLS between them.
+fn cluster(folder: [&Folder; 2]) -> [Watched; 2] {
+    let ports = [free_port(), free_port()];
+    let lines = |index: usize| {
+        format!(
+            "identity = b{index}.example.net\nplugin.choria.network.peer_tls = false\n\
+             plugin.choria.network.peer_port = {}\n\
+             plugin.choria.network.peers = 127.0.0.1:{}\n",
+            ports[index],
+            ports[1 - index]
+        )
+    };
+    [0, 1].map(|index| Watched::ours(folder[index], &lines(index)))
+}
+
+#[test]
+fn a_cluster_answers_together() {
+    let folders = [Folder::new("monitoring-b0"), Folder::new("monitoring-b1")];
+    let brokers = cluster([&folders[0], &folders[1]]);
+    for broker in &brokers {
+        wait_for("a route", || (broker.json("/varz")["routes"] == 1).then_some(()));
+    }
+    let routes = brokers[0].json("/routez");
+    assert_eq!(routes["num_routes"], 1);
+    assert_eq!(routes["routes"][0]["remote_name"], "b1.example.net");
+    let metrics = brokers[0].page("/metrics").2;
+    assert!(
+        metrics.contains("choria_network_remotes{identity=\"b0.example.net\"} 1\n"),
+        "{metrics}"
+    );
+    let url = format!("http://127.0.0.1:{}", brokers[0].pages);
+    assert_eq!(check(&["--url", &url, "--routes", "1"]), (format!("{url} OK\n"), 0));
+    with_executor(async |executor| {
+        let node = brokers[1].connect(&executor, None).await;
+        let system = brokers[0].connect(&executor, Some("watcher")).await;
+        let inbox = system.new_inbox();
+        let mut answers = system.subscribe(&inbox, None).expect("valid");
+        let payload = br#"{"auth":true}"#;
+        let sent = system.publish_with("$SYS.REQ.SERVER.PING.CONNZ", Some(&inbox), None, payload);
+        sent.await.expect("sent");
+        let both = [next(&mut answers, "an answer").await, next(&mut answers, "another").await];
+        let names: Vec<_> = both.iter().map(|answer| answer["server"]["name"].as_str()).collect();
+        assert!(names.contains(&Some("b0.example.net")) && names.contains(&Some("b1.example.net")));
+        let users = both.iter().map(|answer| &answer["data"]["connections"][0]["authorized_user"]);
+        assert!(users.clone().any(|user| user == "node1.example.net"));
+        assert!(users.clone().any(|user| user == "watcher"));
+        // One of them, by its number, from the other side.
+        let id = brokers[1].json("/varz")["server_id"].as_str().expect("text").to_owned();
+        let one = ask(&system, &format!("$SYS.REQ.SERVER.{id}.ROUTEZ"), "").await;
+        assert_eq!(one["data"]["routes"][0]["remote_name"], "b0.example.net");
+        drop(node);
+    });
+}

@@ -32,9 +32,9 @@ impl Observer {
         Observer { shared }
     }
 
-    /// What the broker was started with.
-    pub fn settings(&self) -> &Settings {
-        &self.shared.settings
+    /// The settings that hold now, and since when.
+    pub fn settings(&self) -> (Arc<Settings>, SystemTime) {
+        self.shared.current()
     }
 
     /// What it tells clients about itself.

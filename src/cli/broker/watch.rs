@@ -3,7 +3,6 @@
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use smol::Task;
 
@@ -12,7 +11,6 @@ use crate::cli::VERSION;
 use crate::cli::context::Context;
 use crate::cli::exit::Failure;
 use crate::config::Config;
-use crate::crypto::hash::sha256_hex;
 use crate::http::{Limits, Server};
 use crate::monitor::{Monitor, Pages, Surroundings, System};
 use crate::settings;
@@ -34,13 +32,10 @@ impl Watch {
     /// Listens where the configuration says so.
     pub fn prepare(config: &Config) -> Result<Prepared, Failure> {
         let server = settings::status_pages(config)?.map(listen).transpose()?;
-        let text = config.file.as_ref().and_then(|path| std::fs::read(path).ok());
         let around = Surroundings {
             version: VERSION.to_owned(),
             identity: config.identity.clone(),
             config_file: config.file.clone(),
-            config_digest: format!("sha256:{}", sha256_hex(&text.unwrap_or_default())),
-            config_loaded: SystemTime::now(),
             http: server.as_ref().and_then(|server| server.local_addr().ok()),
         };
         Ok(Prepared { server, around })

@@ -45,7 +45,7 @@ impl Wire {
     /// Connects to an account.
     pub async fn open(observer: &Observer, account: &str) -> io::Result<(Wire, Reader)> {
         let socket = Arc::new(Async::new(observer.attach(account)?)?);
-        let limits = observer.settings().limits.clone();
+        let limits = observer.settings().0.limits.clone();
         let turn = Arc::default();
         let payload_bytes_max = limits.payload_bytes_max;
         let wire = Wire { socket: socket.clone(), turn, payload_bytes_max };

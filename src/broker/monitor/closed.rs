@@ -32,3 +32,36 @@ impl Closed {
         self.entries.iter()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::SystemTime;
+
+    #[test]
+    fn the_oldest_make_room() {
+        let mut closed = Closed::new(ENTRIES_MAX / 3);
+        let report = |cid| ConnectionReport {
+            cid,
+            transport: "nats",
+            address: std::net::SocketAddr::from(([127, 0, 0, 1], 1)),
+            opened: SystemTime::UNIX_EPOCH,
+            active: SystemTime::UNIX_EPOCH,
+            closed: None,
+            rtt: None,
+            pending_bytes: 0,
+            traffic: Default::default(),
+            subscriptions: 0,
+            name: Box::default(),
+            library: Arc::default(),
+            user: Box::default(),
+            account: 0,
+            tls: None,
+            certificate: None,
+            listed: Vec::new(),
+        };
+        (0..10).for_each(|cid| closed.add(Arc::new(report(cid))));
+        let left: Vec<_> = closed.iter().map(|entry| entry.cid).collect();
+        assert_eq!(left, [7, 8, 9]);
+    }
+}

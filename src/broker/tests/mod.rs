@@ -6,6 +6,7 @@ mod delivery;
 mod lifecycle;
 mod modes;
 mod protocol;
+mod reports;
 pub(super) mod tls;
 mod websocket;
 

@@ -24,6 +24,7 @@ mod tls;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use crate::crypto::hash::equal_secrets;
 use crate::nats::codec::route_info::{RouteConnect, RouteInfo};
 use crate::net;
 use crate::util::throttle::Throttle;
@@ -159,8 +160,8 @@ impl Cluster {
     fn is_welcome(&self, connect: &RouteConnect) -> bool {
         let settings = &self.settings;
         settings.user.is_empty()
-            || (same(&settings.user, &connect.user)
-                & same(settings.password.expose(), &connect.pass))
+            || (equal_secrets(&settings.user, &connect.user)
+                & equal_secrets(settings.password.expose(), &connect.pass))
     }
 
     /// Whether a certificate is that of a broker of this cluster.
@@ -218,10 +219,4 @@ impl Cluster {
         // A full queue means that there is more to dial than is allowed.
         let _ = self.orders.try_send(order);
     }
-}
-
-/// Compares secrets in a time that does not depend on where they differ.
-fn same(ours: &str, theirs: &str) -> bool {
-    let digest = |text: &str| crate::crypto::hash::sha256_hex(text.as_bytes()).into_bytes();
-    digest(ours).iter().zip(digest(theirs)).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
 }

@@ -38,6 +38,8 @@ const ACCEPT_PAUSE_MS: u64 = 100;
 const BUSY_PAUSE_MS: u64 = 5;
 /// Time between looks at what has no timer of its own.
 const HOUSEKEEPING_MS: u64 = 1000;
+/// Time between lines of news for all clients: whoever causes them must not keep every loop busy.
+const NEWS_PAUSE_MS: u64 = 1000;
 /// Time after which look-ups are forgotten.
 const FORGET_MS: u64 = 30_000;
 
@@ -63,6 +65,9 @@ pub(super) struct Shard {
     buffers: Buffers,
     next_housekeeping_ms: u64,
     next_forget_ms: u64,
+    /// News for clients may be sent again at this time; whether there are any.
+    next_news_ms: u64,
+    has_news: bool,
     lame_since_ms: Option<u64>,
     lame_total: usize,
     stop_at_ms: Option<u64>,
@@ -94,6 +99,8 @@ impl Shard {
             buffers: Buffers { read: vec![0; READ_BYTES], plain: Vec::new() },
             next_housekeeping_ms: 0,
             next_forget_ms: 0,
+            next_news_ms: 0,
+            has_news: false,
             lame_since_ms: None,
             lame_total: 0,
             stop_at_ms: None,
@@ -421,7 +428,7 @@ impl Shard {
                 }
                 Mail::Dialled(dialled) => self.adopt_dialled(*dialled),
                 Mail::Listen(listener, kind) => self.listen(listener, kind),
-                Mail::Info => self.tell_clients(),
+                Mail::Info => self.tell_clients_soon(),
                 Mail::Flush(tokens) => {
                     for token in tokens {
                         self.pump(token);
@@ -446,6 +453,15 @@ impl Shard {
             self.serve(token, |connection, shard| {
                 connection.protocol.readmit(&mut connection.endpoint, &mut shard.cx)
             });
+        }
+    }
+
+    /// Tells clients that brokers came or went, but not all the time.
+    fn tell_clients_soon(&mut self) {
+        self.has_news = self.cx.now_ms < self.next_news_ms;
+        if !self.has_news {
+            self.next_news_ms = self.cx.now_ms + NEWS_PAUSE_MS;
+            self.tell_clients();
         }
     }
 
@@ -497,6 +513,9 @@ impl Shard {
                 .is_some_and(|connection| connection.endpoint.link.check_deadline(now, deadline))
         });
         self.blocked = blocked;
+        if self.has_news {
+            self.tell_clients_soon();
+        }
         if now >= self.next_forget_ms {
             self.next_forget_ms = now + FORGET_MS;
             self.cx.router.forget();

@@ -21,12 +21,13 @@ pub(super) fn cluster(
     let network = &config.network;
     let peers = peers(config)?;
     let is_alone = peers.is_empty() && network.peer_port == 0;
-    let domain = srv_domain(config).filter(|_| is_alone);
+    let domain = srv_domain(config).filter(|_| peers.is_empty());
     if is_alone && domain.is_none() {
         return Ok(None);
     }
     let port = if network.peer_port == 0 { PORT } else { network.peer_port };
-    let only_with_peers = domain.is_some();
+    // With a port of its own it waits for others, whoever they are.
+    let only_with_peers = is_alone;
     let peers = ServerList::peers(peers, domain, Resolver::from_system()).in_order();
     let mut settings = ClusterSettings {
         only_with_peers,

@@ -187,6 +187,9 @@ fn listen(shared: &Shared, cluster: &Cluster) -> bool {
     let local = listener.local_addr().unwrap_or(address);
     cluster.set_local(local);
     log::info!("cluster: listening for other brokers on {local}");
+    if cluster.settings.tls.is_none() {
+        log::warn!("cluster: routes are not encrypted");
+    }
     if let Some(home) = shared.homes.first() {
         home.post(Mail::Listen(listener, Kind::Route));
     }

@@ -212,9 +212,7 @@ impl Cluster {
         if is_known || info.server_id.is_empty() {
             return;
         }
-        if !info.server_name.is_empty() {
-            lock(&self.registry).allow_name(&info.server_name);
-        }
+        lock(&self.registry).allow_name(&info.server_name);
         let order = Order { address, name: info.server_name.clone(), id: info.server_id.clone() };
         // A full queue means that there is more to dial than is allowed.
         let _ = self.orders.try_send(order);

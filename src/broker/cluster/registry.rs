@@ -11,6 +11,11 @@ use crate::nats::codec::route_info::RouteInfo;
 
 /// Names of other brokers that are remembered.
 const NAMES_MAX: usize = 1024;
+/// Characters of one of them; host names are shorter.
+const NAME_CHARS_MAX: usize = 255;
+/// Addresses for clients that one other broker may add, and the bytes of one of them.
+const URLS_MAX: usize = 16;
+const URL_BYTES_MAX: usize = 280;
 
 /// A route that is up.
 #[derive(Debug, Clone)]
@@ -99,7 +104,7 @@ impl Registry {
     pub fn client_urls(&self) -> Vec<String> {
         let open = self.list.iter().filter(|known| !known.is_lame);
         let mut urls: Vec<String> =
-            open.flat_map(|known| known.info.connect_urls.iter().cloned()).collect();
+            open.flat_map(|known| usable(&known.info.connect_urls).cloned()).collect();
         urls.sort_unstable();
         urls.dedup();
         urls
@@ -112,6 +117,9 @@ impl Registry {
     /// An admitted broker told of one with this name.
     pub fn allow_name(&mut self, name: &str) {
         let name = name.to_ascii_lowercase();
+        if name.is_empty() || name.len() > NAME_CHARS_MAX {
+            return;
+        }
         if !self.told.contains(&name) {
             if self.told.len() >= NAMES_MAX {
                 self.told.pop_front();
@@ -124,6 +132,11 @@ impl Registry {
     pub fn peer_names(&self) -> Vec<String> {
         self.peers.iter().chain(&self.told).cloned().collect()
     }
+}
+
+/// As many of a broker's addresses for clients as are told to clients.
+fn usable(urls: &[String]) -> impl Iterator<Item = &String> {
+    urls.iter().filter(|url| url.len() <= URL_BYTES_MAX).take(URLS_MAX)
 }
 
 /// The line that tells others of a broker: what it said, and where it is.

@@ -112,6 +112,8 @@ impl RunBroker {
             return Err(Failure::new("an event loop of the broker failed"));
         }
         watch.say_shutdown().await;
+        // Its own connections would keep the broker waiting for them to close.
+        drop(watch);
         let limit = shutdown_limit(&reloader.current);
         smol::unblock(move || broker.shutdown(limit)).await;
         Ok(Exit::Success)

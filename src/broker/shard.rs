@@ -222,10 +222,12 @@ impl Shard {
         let crowded = std::mem::take(&mut self.cx.crowded);
         let own = &connection.endpoint.link;
         let other = crowded.iter().find(|link| !Arc::ptr_eq(link, own));
+        // One that sends to itself waits for itself: it may write much before it reads.
+        let crowded = other.or(crowded.first());
         // A slow client must not hold up everybody else behind a route.
         if read >= HEAVY_BYTES
             && connection.endpoint.peer.kind != Kind::Route
-            && let Some(link) = other
+            && let Some(link) = crowded
             && link.make_wait(own)
         {
             let pause = self.cx.settings.pause_max.as_millis() as u64;

@@ -251,6 +251,32 @@ fn a_fast_producer_waits_for_a_slow_receiver() {
 }
 
 #[test]
+fn a_connection_that_sends_to_itself_is_read_no_faster_than_it_reads() {
+    const MESSAGES: usize = 3000;
+    let broker =
+        start(Settings { pause_bytes: 256 << 10, pending_bytes_max: 8 << 20, ..settings() });
+    let mut peer = Peer::open(&broker);
+    peer.send("SUB a 1\r\n");
+    peer.sync();
+    let mut output = peer.socket.try_clone().expect("second handle");
+    let sender = thread::spawn(move || {
+        let message = format!("PUB a 10000\r\n{}\r\n", "x".repeat(10_000));
+        (0..MESSAGES).try_for_each(|_| output.write_all(message.as_bytes()))
+    });
+    thread::sleep(Duration::from_millis(300));
+    let total = MESSAGES * (10_000 + "MSG a 1 10000\r\n\r\n".len());
+    let mut buffer = vec![0; 1 << 20];
+    let mut got = 0;
+    while got < total {
+        let count = peer.socket.read(&mut buffer).expect("everything arrives");
+        assert!(count > 0, "closed as a slow consumer");
+        got += count;
+    }
+    sender.join().expect("producer").expect("everything is taken");
+    assert_eq!(broker.statistics().slow_consumers, 0);
+}
+
+#[test]
 fn a_receiver_that_does_not_read_is_closed() {
     for settings in [
         Settings { pending_bytes_max: 2 << 20, pause_bytes: usize::MAX, ..settings() },

@@ -208,7 +208,7 @@ impl Setup {
                 files.ca.display()
             ),
             Setup::Secured { users } => {
-                format!("{general}{http}plugin.choria.network.users_file = {}\n", users.display())
+                format!("{general}{http}plugin.choria.network.users = {}\n", users.display())
             }
             Setup::Member { port, cluster } => {
                 let peers = cluster.iter().map(|port| format!("nats://127.0.0.1:{port}"));

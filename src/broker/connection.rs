@@ -55,7 +55,11 @@ impl Connection {
         let Incoming { socket, address, kind } = incoming;
         if kind == Kind::Route {
             let limit_ms = cx.now_ms + cx.settings.handshake_wait.as_millis() as u64;
-            let transport = Transport::new(cx.shared.route_tls(&cx.settings), limit_ms);
+            let mut transport = Transport::new(cx.shared.route_tls(&cx.settings), limit_ms);
+            if let Some(handshake) = transport.handshake() {
+                // A crowd of clients does not keep a cluster apart.
+                handshake.hurry();
+            }
             let incoming = Incoming { socket, address, kind };
             return Connection::open_route(incoming, None, transport, token, cx);
         }

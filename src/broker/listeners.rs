@@ -87,6 +87,12 @@ impl Listeners {
         Some(sys::accept(listener).map(incoming))
     }
 
+    /// Whether the listener of this token is for other brokers.
+    pub fn is_for_routes(&self, token: u64) -> bool {
+        let listener = token.checked_sub(LISTENERS.start).and_then(|at| self.list.get(at as usize));
+        listener.is_some_and(|(_, kind)| *kind == Kind::Route)
+    }
+
     /// Stops listening.
     pub fn close(&mut self) {
         self.list.clear();

@@ -256,7 +256,7 @@ impl Shard {
     }
 
     fn accept(&mut self, listener: u64) {
-        if self.cx.shared.handshakes.is_full() {
+        if self.cx.shared.handshakes.is_full() && !self.listeners.is_for_routes(listener) {
             // Those that come now wait in the kernel instead, before those that would be dropped for them.
             self.stop_accepting(BUSY_PAUSE_MS);
             return;

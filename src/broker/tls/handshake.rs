@@ -20,6 +20,8 @@ pub(in crate::broker) struct Handshake {
     work: Option<Arc<Ticket>>,
     /// When it has had its turn or is given up, in milliseconds of the broker's clock.
     limit_ms: u64,
+    /// It does not queue behind others.
+    is_urgent: bool,
     /// Reading was stopped, because much came before its turn.
     is_paused: bool,
 }
@@ -32,8 +34,14 @@ impl Handshake {
             flight: Flight::default(),
             work: None,
             limit_ms,
+            is_urgent: false,
             is_paused: false,
         }
+    }
+
+    /// Puts it before those of others that have not begun.
+    pub fn hurry(&mut self) {
+        self.is_urgent = true;
     }
 
     /// Whether it waits for us and not for the peer.
@@ -86,7 +94,14 @@ impl Handshake {
         let input = std::mem::replace(&mut self.arrived, later);
         let ticket = pool.ticket();
         self.work = Some(ticket.clone());
-        pool.submit(Job { home: link.home.clone(), token: link.token, ticket, session, input });
+        pool.submit(Job {
+            home: link.home.clone(),
+            token: link.token,
+            ticket,
+            session,
+            input,
+            is_urgent: self.is_urgent,
+        });
     }
 
     /// The work was done.

@@ -54,6 +54,7 @@ pub(super) struct Job {
     pub session: Session,
     /// Complete records.
     pub input: Vec<u8>,
+    pub is_urgent: bool,
 }
 
 /// A session that may not exist yet.
@@ -164,6 +165,7 @@ impl HandshakePool {
         }
         let mut state = lock(&self.shared.state);
         match job.session {
+            Session::New(_) if job.is_urgent => state.begun.push_front(job),
             Session::Begun(_) => state.begun.push_back(job),
             Session::New(_) => state.fresh.push_back(job),
         }
@@ -273,5 +275,49 @@ fn go_on(session: Session, input: &[u8]) -> Outcome {
     match tls.receive_more(input, &mut plain) {
         Ok(is_ended) => Outcome::Good { tls, plain, is_ended },
         Err(error) => Outcome::Failed { tls: Some(tls), error },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::link::tests::BOUNDS;
+    use crate::broker::tests::tls::Pki;
+
+    #[test]
+    fn work_is_done_in_order_for_those_that_wait() {
+        let pool = HandshakePool::new(1, 200);
+        // No threads: the test takes the work itself.
+        pool.is_started.store(true, Ordering::Release);
+        let home = Arc::new(Home::new(BOUNDS, Arc::default(), Arc::default()).expect("home"));
+        let config = Pki::new().server();
+        let submit = |token, has_begun, is_urgent| {
+            let session = match has_begun {
+                true => Session::Begun(Box::new(Tls::new(config.clone()).expect("session"))),
+                false => Session::New(config.clone()),
+            };
+            let ticket = pool.ticket();
+            let (home, input) = (home.clone(), Vec::new());
+            pool.submit(Job { home, token, ticket: ticket.clone(), session, input, is_urgent });
+            ticket
+        };
+        let next = || pool.shared.next().map(|job| job.token);
+        submit(1, false, false);
+        submit(2, false, false).cancel();
+        submit(3, true, false);
+        submit(4, false, false);
+        submit(5, false, true);
+        assert_eq!(pool.waiting(), 2);
+        assert_eq!([next(), next(), next(), next()], [5, 3, 1, 4].map(Some));
+        submit(9, false, false);
+        for token in 10..310 {
+            submit(token, false, false).cancel();
+        }
+        // What nobody waits for does not fill the queue.
+        assert!(lock(&pool.shared.state).fresh.len() < 2 * CANCELLED_MIN);
+        assert_eq!((pool.waiting(), pool.is_full()), (1, false));
+        assert_eq!(next(), Some(9));
+        pool.stop();
+        assert_eq!(next(), None);
     }
 }

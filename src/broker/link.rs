@@ -17,6 +17,13 @@ use super::home::{Home, Mail, lock};
 use super::pool::Pool;
 use crate::sys::Interest;
 
+/// A place where no lock is held, so that other threads may come between. Tests choose who does.
+#[cfg(not(test))]
+#[inline(always)]
+fn gap() {}
+#[cfg(test)]
+use model::gap;
+
 /// Pieces that one system call takes.
 const PIECES_MAX: usize = 1024;
 /// Bytes written to one receiver before others get their turn.
@@ -198,11 +205,15 @@ impl Link {
             out.is_writing = true;
             socket
         };
+        gap();
         let (written, error) = parcel.write(&socket);
+        gap();
         let mut out = lock(&self.out);
         out.is_writing = false;
         if let Some(error) = error {
             self.fail(&mut out, Failure::Socket(error));
+        }
+        if out.socket.is_none() || out.failure.is_some() {
             return Sent::Gone;
         }
         if written < parcel.len() {
@@ -210,6 +221,7 @@ impl Link {
             self.watch_write(&mut out, true, now_ms);
         } else if !out.queue.is_empty() {
             drop(out);
+            gap();
             self.drain(now_ms);
             out = lock(&self.out);
         }
@@ -262,8 +274,10 @@ impl Link {
                 out.is_writing = true;
                 (Batch { chunks: std::mem::take(&mut out.queue), offset: out.offset }, socket)
             };
+            gap();
             let (written, full) = batch.write(&socket);
             batch.skip(written, &self.home.pool);
+            gap();
             let mut out = lock(&self.out);
             out.is_writing = false;
             out.restore(batch, written, now_ms);
@@ -315,6 +329,7 @@ impl Link {
         let waiting = std::mem::take(&mut out.waiting);
         drop(out);
         for link in waiting {
+            gap();
             link.watch_read(true);
         }
     }
@@ -322,6 +337,7 @@ impl Link {
     /// Makes `producer` wait until this link has room; false when it has already.
     pub fn make_wait(&self, producer: &Arc<Link>) -> bool {
         producer.watch_read(false);
+        gap();
         let mut out = lock(&self.out);
         let is_full = out.failure.is_none()
             && out.socket.is_some()
@@ -334,6 +350,7 @@ impl Link {
             return true;
         }
         drop(out);
+        gap();
         producer.watch_read(true);
         false
     }
@@ -425,6 +442,7 @@ impl Link {
         let waiting = std::mem::take(&mut out.waiting);
         drop(out);
         for link in waiting {
+            gap();
             link.watch_read(true);
         }
     }
@@ -587,6 +605,8 @@ pub(super) fn write_some(socket: &mut impl Write, bytes: &[u8]) -> Result<usize,
     Ok(written)
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;

@@ -54,9 +54,8 @@ pub(super) struct Link {
 #[derive(Debug)]
 struct Outbound {
     socket: Option<Arc<TcpStream>>,
-    queue: VecDeque<Chunk>,
-    /// Bytes of the first chunk that are sent already.
-    offset: usize,
+    /// Apart, because most connections are idle and have none.
+    backlog: Option<Box<Backlog>>,
     queued_bytes: usize,
     /// Bytes that were ever given to it.
     sent_bytes: u64,
@@ -69,6 +68,12 @@ struct Outbound {
     interest: Interest,
     /// When the socket last took something, in milliseconds of the broker's clock.
     progress_ms: u64,
+}
+
+/// What waits at a link.
+#[derive(Debug, Default)]
+struct Backlog {
+    queue: Batch,
     /// Connections that are not read until this one has room.
     waiting: Vec<Arc<Link>>,
 }
@@ -154,8 +159,7 @@ impl Link {
             takes_headers: AtomicBool::new(false),
             out: Mutex::new(Outbound {
                 socket: Some(socket),
-                queue: VecDeque::new(),
-                offset: 0,
+                backlog: None,
                 queued_bytes: 0,
                 sent_bytes: 0,
                 is_writing: false,
@@ -164,7 +168,6 @@ impl Link {
                 failure: None,
                 interest: Interest::READ,
                 progress_ms: 0,
-                waiting: Vec::new(),
             }),
         })
     }
@@ -198,7 +201,7 @@ impl Link {
                     true => self.crowded(&out),
                 };
             }
-            if out.is_writing || !out.queue.is_empty() {
+            if out.is_writing || out.has_queue() {
                 out.push(parcel);
                 return self.crowded(&out);
             }
@@ -219,7 +222,7 @@ impl Link {
         if written < parcel.len() {
             out.push_front(parcel, written);
             self.watch_write(&mut out, true, now_ms);
-        } else if !out.queue.is_empty() {
+        } else if out.has_queue() {
             drop(out);
             gap();
             self.drain(now_ms);
@@ -239,11 +242,12 @@ impl Link {
         }
         out.queued_bytes += bytes.len();
         out.sent_bytes += bytes.len() as u64;
-        match out.queue.back_mut() {
+        let queue = &mut out.backlog.get_or_insert_default().queue.chunks;
+        match queue.back_mut() {
             Some(Chunk::Own(piece)) if piece.len() + bytes.len() <= PIECE_BYTES => {
                 piece.extend_from_slice(bytes);
             }
-            _ => out.queue.push_back(Chunk::Own(bytes.to_vec())),
+            _ => queue.push_back(Chunk::Own(bytes.to_vec())),
         }
         let is_known = std::mem::replace(&mut out.is_handed_over, true);
         drop(out);
@@ -267,12 +271,12 @@ impl Link {
                     return;
                 }
                 let Some(socket) = out.socket.clone() else { return };
-                if out.queue.is_empty() {
+                if !out.has_queue() {
                     self.watch_write(&mut out, false, now_ms);
                     return self.let_go(out);
                 }
                 out.is_writing = true;
-                (Batch { chunks: std::mem::take(&mut out.queue), offset: out.offset }, socket)
+                (out.take_queue(), socket)
             };
             gap();
             let (written, full) = batch.write(&socket);
@@ -285,7 +289,7 @@ impl Link {
             match full {
                 Err(error) => return self.fail(&mut out, Failure::Socket(error)),
                 Ok(is_full) if is_full || budget == 0 => {
-                    let has_more = !out.queue.is_empty();
+                    let has_more = out.has_queue();
                     self.watch_write(&mut out, has_more, now_ms);
                     return self.let_go(out);
                 }
@@ -303,7 +307,7 @@ impl Link {
             return None;
         }
         out.is_writing = true;
-        Some((Batch { chunks: std::mem::take(&mut out.queue), offset: out.offset }, socket))
+        Some((out.take_queue(), socket))
     }
 
     /// Gives back what is left of a queue after `taken` bytes of it were used. `is_full`: watch for room.
@@ -323,10 +327,10 @@ impl Link {
 
     /// Lets those be read again that wait for room, when there is room.
     fn let_go(&self, mut out: MutexGuard<'_, Outbound>) {
-        if out.waiting.is_empty() || out.queued_bytes > self.home.bounds.pause_bytes / 2 {
+        if out.queued_bytes > self.home.bounds.pause_bytes / 2 {
             return;
         }
-        let waiting = std::mem::take(&mut out.waiting);
+        let waiting = out.take_waiting();
         drop(out);
         for link in waiting {
             gap();
@@ -344,8 +348,9 @@ impl Link {
             && out.queued_bytes > self.home.bounds.pause_bytes / 2;
         if is_full {
             // It may wait already: its pause ended before there was room.
-            if !out.waiting.iter().any(|waiting| Arc::ptr_eq(waiting, producer)) {
-                out.waiting.push(producer.clone());
+            let waiting = &mut out.backlog.get_or_insert_default().waiting;
+            if !waiting.iter().any(|waiting| Arc::ptr_eq(waiting, producer)) {
+                waiting.push(producer.clone());
             }
             return true;
         }
@@ -401,7 +406,7 @@ impl Link {
     /// Gives the receiver up. Its event loop sees the closed socket and does the rest.
     fn fail(&self, out: &mut Outbound, failure: Failure) {
         out.failure.get_or_insert(failure);
-        out.queue = VecDeque::new();
+        out.take_queue();
         out.queued_bytes = 0;
         if let Some(socket) = &out.socket {
             // It may be closed already.
@@ -427,7 +432,7 @@ impl Link {
     /// Whether nothing waits to be sent.
     pub fn is_flushed(&self) -> bool {
         let out = lock(&self.out);
-        out.queue.is_empty() && !out.is_writing
+        !out.has_queue() && !out.is_writing
     }
 
     /// Takes the socket out: nothing is sent any more, and those that wait are read again.
@@ -437,9 +442,8 @@ impl Link {
             // It is in no other set, so this fails only when it is in none.
             let _ = self.home.epoll.remove(&socket);
         }
-        out.queue = VecDeque::new();
         out.queued_bytes = 0;
-        let waiting = std::mem::take(&mut out.waiting);
+        let waiting = out.backlog.take().map(|backlog| backlog.waiting).unwrap_or_default();
         drop(out);
         for link in waiting {
             gap();
@@ -455,21 +459,41 @@ impl Drop for Link {
 }
 
 impl Outbound {
+    fn has_queue(&self) -> bool {
+        self.backlog.as_ref().is_some_and(|backlog| !backlog.queue.chunks.is_empty())
+    }
+
+    fn take_queue(&mut self) -> Batch {
+        self.backlog.as_mut().map(|backlog| std::mem::take(&mut backlog.queue)).unwrap_or_default()
+    }
+
+    fn take_waiting(&mut self) -> Vec<Arc<Link>> {
+        let waiting = self.backlog.as_mut().map(|backlog| std::mem::take(&mut backlog.waiting));
+        self.trim();
+        waiting.unwrap_or_default()
+    }
+
+    /// Gives memory back when nothing waits.
+    fn trim(&mut self) {
+        let is_empty =
+            |backlog: &Backlog| backlog.queue.chunks.is_empty() && backlog.waiting.is_empty();
+        if !self.is_writing && self.backlog.as_deref().is_some_and(is_empty) {
+            self.backlog = None;
+        }
+    }
+
     fn push(&mut self, parcel: &mut impl Parcel) {
         self.queued_bytes += parcel.len();
-        parcel.move_into(&mut self.queue);
+        parcel.move_into(&mut self.backlog.get_or_insert_default().queue.chunks);
     }
 
     /// Puts the unsent rest of `parcel` before what others queued meanwhile.
     fn push_front(&mut self, parcel: &mut impl Parcel, written: usize) {
-        let later = std::mem::take(&mut self.queue);
         self.queued_bytes += parcel.len() - written;
         let mut batch = Batch::default();
         parcel.move_into(&mut batch.chunks);
         batch.drop_sent(written, drop);
-        self.queue = batch.chunks;
-        self.offset = batch.offset;
-        self.queue.extend(later);
+        self.put_before(batch);
     }
 
     /// Puts back what is left of a batch of which `written` bytes are gone.
@@ -477,17 +501,21 @@ impl Outbound {
         if self.failure.is_some() || self.socket.is_none() {
             return;
         }
-        let later = std::mem::replace(&mut self.queue, batch.chunks);
-        self.offset = batch.offset;
-        if self.queue.is_empty() {
-            self.queue = later;
-        } else {
-            self.queue.extend(later);
+        if !batch.chunks.is_empty() {
+            self.put_before(batch);
         }
+        self.trim();
         self.queued_bytes -= written;
         if written > 0 {
             self.progress_ms = now_ms;
         }
+    }
+
+    /// Puts a batch before what others queued since it was taken out.
+    fn put_before(&mut self, mut batch: Batch) {
+        let queue = &mut self.backlog.get_or_insert_default().queue;
+        batch.chunks.extend(queue.chunks.drain(..));
+        *queue = batch;
     }
 }
 
@@ -703,7 +731,8 @@ pub(super) mod tests {
         let big = vec![0; 16 << 20];
         assert_eq!(link.send(&mut staged(&link, &big), false, 0), Sent::Crowded);
         assert!(link.make_wait(&producer) && link.make_wait(&producer));
-        assert_eq!(lock(&link.out).waiting.len(), 1);
+        assert_eq!(lock(&link.out).take_waiting().len(), 1);
+        assert!(link.make_wait(&producer));
         assert!(!lock(&producer.out).interest.read);
         let mut buffer = vec![0; 1 << 20];
         let mut left = big.len();

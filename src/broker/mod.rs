@@ -6,7 +6,8 @@
 //! the encryption off, `protocol` says what is spoken on it, `session` decodes the operations of a client and `cluster` those
 //! of another broker, `router` finds the receivers, `stage` collects bytes for each receiver, and at the end of the turn `link`
 //! writes them to the receivers' sockets, whichever loop these belong to. What a socket does not take waits in the link's
-//! queue, and the owner of the connection goes on when there is room.
+//! queue, and the owner of the connection goes on when there is room. Two short cuts go from the router straight to the
+//! link: `run` for many messages on one subject, `letter` for one message to many receivers.
 //!
 //! # Rules
 //!
@@ -26,7 +27,8 @@
 //! * A panic while a connection is served costs that connection.
 //!
 //! Order is kept from each publishing connection to each receiving one: a publisher is read by one loop, which stages
-//! in order, and a link is written by one writer at a time.
+//! in order, and a link is written by one writer at a time. What is sent without being staged is so only if nothing is
+//! staged for that receiver.
 
 pub mod access;
 mod account;

@@ -20,11 +20,16 @@ pub(super) struct Subs {
 #[derive(Debug)]
 enum List {
     Few(Vec<Arc<Sub>>),
-    Many {
-        by_sid: HashMap<Box<[u8]>, Arc<Sub>>,
-        /// Size at which ended ones are looked for.
-        sweep_at: usize,
-    },
+    /// Boxed, because it is larger and rare.
+    Many(Box<Table>),
+}
+
+/// The subscriptions of a connection with many.
+#[derive(Debug)]
+struct Table {
+    by_sid: HashMap<Box<[u8]>, Arc<Sub>>,
+    /// Size at which ended ones are looked for.
+    sweep_at: usize,
 }
 
 impl Default for List {
@@ -37,7 +42,7 @@ impl Subs {
     pub fn len(&self) -> usize {
         match &self.list {
             List::Few(list) => list.len(),
-            List::Many { by_sid, .. } => by_sid.len(),
+            List::Many(table) => table.by_sid.len(),
         }
     }
 
@@ -50,7 +55,7 @@ impl Subs {
     pub fn find(&self, sid: &[u8]) -> Option<&Arc<Sub>> {
         let found = match &self.list {
             List::Few(list) => list.iter().find(|sub| sub.sid() == sid && !sub.is_ended()),
-            List::Many { by_sid, .. } => by_sid.get(sid),
+            List::Many(table) => table.by_sid.get(sid),
         };
         found.filter(|sub| !sub.is_ended())
     }
@@ -59,7 +64,7 @@ impl Subs {
     pub fn add(&mut self, sub: Arc<Sub>) {
         let is_time = match &self.list {
             List::Few(list) => list.len() >= FEW,
-            List::Many { by_sid, sweep_at } => by_sid.len() >= *sweep_at,
+            List::Many(table) => table.by_sid.len() >= table.sweep_at,
         };
         if is_time {
             self.drop_ended();
@@ -69,10 +74,11 @@ impl Subs {
                 list.push(sub);
                 if list.len() > FEW {
                     let by_sid = list.drain(..).map(|sub| (sub.sid().into(), sub)).collect();
-                    self.list = List::Many { by_sid, sweep_at: FEW * 4 };
+                    self.list = List::Many(Box::new(Table { by_sid, sweep_at: FEW * 4 }));
                 }
             }
-            List::Many { by_sid, sweep_at } => {
+            List::Many(table) => {
+                let Table { by_sid, sweep_at } = &mut **table;
                 if is_time {
                     *sweep_at = (by_sid.len() * 2).max(FEW * 4);
                 }
@@ -85,8 +91,8 @@ impl Subs {
     }
 
     pub fn remove(&mut self, sid: &[u8]) {
-        if let List::Many { by_sid, .. } = &mut self.list {
-            self.delivered += by_sid.remove(sid).map_or(0, |sub| sub.delivered());
+        if let List::Many(table) = &mut self.list {
+            self.delivered += table.by_sid.remove(sid).map_or(0, |sub| sub.delivered());
         } else {
             self.retain(|sub| sub.sid() != sid);
         }
@@ -106,7 +112,7 @@ impl Subs {
         };
         match &mut self.list {
             List::Few(list) => list.retain(|sub| check(sub)),
-            List::Many { by_sid, .. } => by_sid.retain(|_, sub| check(sub)),
+            List::Many(table) => table.by_sid.retain(|_, sub| check(sub)),
         }
         self.delivered += delivered;
     }
@@ -114,7 +120,7 @@ impl Subs {
     pub fn iter(&self) -> Box<dyn Iterator<Item = &Arc<Sub>> + '_> {
         match &self.list {
             List::Few(list) => Box::new(list.iter()),
-            List::Many { by_sid, .. } => Box::new(by_sid.values()),
+            List::Many(table) => Box::new(table.by_sid.values()),
         }
     }
 }

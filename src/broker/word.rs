@@ -4,8 +4,12 @@
 /// instructions instead of a call. `N` is at most 255.
 #[derive(Debug)]
 pub(super) enum Word<const N: usize> {
-    Short { length: u8, bytes: [u8; N] },
-    Long(Box<[u8]>),
+    Short {
+        length: u8,
+        bytes: [u8; N],
+    },
+    /// Boxed twice, so that the other form need not be larger than its bytes.
+    Long(Box<Box<[u8]>>),
 }
 
 impl<const N: usize> Default for Word<N> {
@@ -26,7 +30,7 @@ impl<const N: usize> Word<N> {
                 }
                 Word::Short { length: short, bytes }
             }
-            _ => Word::Long(parts.concat().into()),
+            _ => Word::Long(Box::new(parts.concat().into())),
         }
     }
 

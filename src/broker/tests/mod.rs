@@ -7,6 +7,7 @@ mod lifecycle;
 mod modes;
 mod protocol;
 mod reports;
+mod sizes;
 pub(super) mod tls;
 mod websocket;
 

@@ -118,28 +118,35 @@ enum Kept {
     Spent,
 }
 
-/// Finds operations in a stream of reads.
-#[derive(Debug)]
-pub(super) struct Framer {
-    verbs: &'static [Verb],
+/// An operation that is split over two reads.
+#[derive(Debug, Default)]
+struct Split {
     partial: Vec<u8>,
     kept: Kept,
 }
 
+/// Finds operations in a stream of reads.
+#[derive(Debug)]
+pub(super) struct Framer {
+    verbs: &'static [Verb],
+    /// Apart, because most connections are idle and have none.
+    split: Option<Box<Split>>,
+}
+
 impl Framer {
     pub fn new(verbs: &'static [Verb]) -> Framer {
-        Framer { verbs, partial: Vec::new(), kept: Kept::Nothing }
+        Framer { verbs, split: None }
     }
 
     /// Bytes held for an operation that is not complete.
     pub fn kept_bytes(&self) -> usize {
-        self.partial.len()
+        self.split.as_ref().map_or(0, |split| split.partial.len())
     }
 
     /// Whether the next operation begins with the next byte.
     #[inline(always)]
     pub fn keeps_nothing(&self) -> bool {
-        matches!(self.kept, Kept::Nothing)
+        self.split.is_none()
     }
 
     /// The next complete operation and its bytes; `input` moves past what was used. Nothing when more is needed, in
@@ -150,7 +157,7 @@ impl Framer {
         input: &mut &'i [u8],
         limits: &Limits,
     ) -> Result<Option<(Head, &'a [u8])>, Fault> {
-        if matches!(self.kept, Kept::Nothing) {
+        if self.split.is_none() {
             let bytes: &'i [u8] = input;
             if bytes.is_empty() {
                 return Ok(None);
@@ -174,33 +181,34 @@ impl Framer {
         input: &mut &'i [u8],
         limits: &Limits,
     ) -> Result<Option<(Head, &'a [u8])>, Fault> {
+        if self.split.as_ref().is_some_and(|split| matches!(split.kept, Kept::Spent)) {
+            self.split = None;
+            return self.next_after_spent(input, limits);
+        }
+        let split = self.split.get_or_insert_default();
         loop {
-            match std::mem::take(&mut self.kept) {
-                Kept::Spent => {
-                    self.partial = Vec::new();
-                    return self.next_after_spent(input, limits);
-                }
-                Kept::Nothing | Kept::Line => {
-                    if input.is_empty() {
-                        self.kept =
-                            if self.partial.is_empty() { Kept::Nothing } else { Kept::Line };
-                        return Ok(None);
-                    }
-                    let Some(head) = self.take_line(input, limits)? else { return Ok(None) };
-                    self.kept = Kept::Body(Box::new(head));
-                }
+            match std::mem::take(&mut split.kept) {
                 Kept::Body(head) => {
-                    let wanted = head.frame_len().saturating_sub(self.partial.len());
+                    let wanted = head.frame_len().saturating_sub(split.partial.len());
                     let taken = take(input, wanted);
-                    reserve(&mut self.partial, taken.len(), head.frame_len());
-                    self.partial.extend_from_slice(taken);
+                    reserve(&mut split.partial, taken.len(), head.frame_len());
+                    split.partial.extend_from_slice(taken);
                     if taken.len() < wanted {
-                        self.kept = Kept::Body(head);
+                        split.kept = Kept::Body(head);
                         return Ok(None);
                     }
-                    check_payload_end(&head, &self.partial)?;
-                    self.kept = Kept::Spent;
-                    return Ok(Some((*head, &self.partial)));
+                    check_payload_end(&head, &split.partial)?;
+                    split.kept = Kept::Spent;
+                    return Ok(Some((*head, &split.partial)));
+                }
+                // A spent one was dropped above.
+                Kept::Nothing | Kept::Line | Kept::Spent => {
+                    if input.is_empty() {
+                        return Ok(None);
+                    }
+                    let head = split.take_line(self.verbs, input, limits)?;
+                    let Some(head) = head else { return Ok(None) };
+                    split.kept = Kept::Body(Box::new(head));
                 }
             }
         }
@@ -214,9 +222,16 @@ impl Framer {
         // Recursion of depth one: nothing is kept now.
         self.next(input, limits)
     }
+}
 
+impl Split {
     /// Moves bytes up to the end of the line; its head when the end is there.
-    fn take_line(&mut self, input: &mut &[u8], limits: &Limits) -> Result<Option<Head>, Fault> {
+    fn take_line(
+        &mut self,
+        verbs: &'static [Verb],
+        input: &mut &[u8],
+        limits: &Limits,
+    ) -> Result<Option<Head>, Fault> {
         let end = memchr::memchr(b'\n', input);
         let taken = take(input, end.map_or(input.len(), |at| at + 1));
         let arguments = limits.json_line_bytes_max.max(limits.control_line_bytes_max);
@@ -224,16 +239,16 @@ impl Framer {
         if self.partial.len() + taken.len() > longest {
             // Which limit it is depends on the verb; without a known verb that is the fault.
             self.partial.extend(taken.iter().take(longest.saturating_sub(self.partial.len())));
-            check_partial_line(self.verbs, &self.partial, limits)?;
+            check_partial_line(verbs, &self.partial, limits)?;
             return Err(Fault::ControlLineTooLong { bytes_max: limits.json_line_bytes_max });
         }
         self.partial.extend_from_slice(taken);
         if end.is_none() {
-            check_partial_line(self.verbs, &self.partial, limits)?;
+            check_partial_line(verbs, &self.partial, limits)?;
             self.kept = Kept::Line;
             return Ok(None);
         }
-        parse_head(self.verbs, &self.partial, limits)
+        parse_head(verbs, &self.partial, limits)
     }
 }
 

@@ -98,7 +98,7 @@ impl Accounts {
 
     fn cast_shadows(&self, sub: &Arc<Sub>, terms: &Terms, imports: &[(u32, Vec<u8>)]) {
         let shadow = |(from, subject): &(u32, Vec<u8>)| {
-            let wanted = Wanted { subject, queue: sub.queue.as_deref(), sid: sub.sid() };
+            let wanted = Wanted { subject, queue: sub.queue().map(|name| &**name), sid: sub.sid() };
             let terms = Arc::new(terms.for_shadow(sub));
             self.at(*from).interest.subscribe_on(&sub.link, wanted, Some(terms))
         };

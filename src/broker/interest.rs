@@ -30,7 +30,8 @@ const HEAD_BYTES: usize = 62;
 pub(super) struct Sub {
     pub link: Arc<Link>,
     pub subject: Arc<[u8]>,
-    pub queue: Option<Arc<[u8]>>,
+    /// What most have not.
+    more: Option<Box<More>>,
     /// The client's name and a blank, as it stands in MSG.
     sid: Word<14>,
     /// Messages delivered so far.
@@ -41,11 +42,29 @@ pub(super) struct Sub {
     pub(super) place: AtomicU32,
     /// The account it belongs to.
     pub account: u32,
-    /// What holds for it beside its subject.
+}
+
+/// What few subscriptions have.
+#[derive(Debug)]
+struct More {
+    queue: Option<Arc<[u8]>>,
+    /// What holds beside the subject.
     terms: Option<Arc<Terms>>,
 }
 
+impl More {
+    fn of(queue: Option<Arc<[u8]>>, terms: Option<Arc<Terms>>) -> Option<Box<More>> {
+        let is_needed = queue.is_some() || terms.is_some();
+        is_needed.then(|| Box::new(More { queue, terms }))
+    }
+}
+
 impl Sub {
+    /// Its queue group.
+    pub fn queue(&self) -> Option<&Arc<[u8]>> {
+        self.more.as_ref()?.queue.as_ref()
+    }
+
     /// The client's name with a blank behind it.
     #[inline]
     pub fn sid_word(&self) -> &Word<14> {
@@ -63,20 +82,19 @@ impl Sub {
         Sub {
             link: self.link.clone(),
             subject: self.subject.clone(),
-            queue: self.queue.clone(),
+            more: More::of(self.queue().cloned(), terms),
             sid: Word::of(&[self.sid.bytes()]),
             delivered: AtomicU64::new(self.delivered.load(Ordering::Relaxed)),
             max: AtomicU64::new(self.max.load(Ordering::Relaxed)),
             place: AtomicU32::new(0),
             account: self.account,
-            terms,
         }
     }
 
     /// What holds for it beside its subject.
     #[inline]
     pub fn terms(&self) -> Option<&Terms> {
-        self.terms.as_deref()
+        self.more.as_ref()?.terms.as_deref()
     }
 
     /// The subscriptions in other accounts that stand for this one.
@@ -150,7 +168,7 @@ impl Members {
     }
 
     fn insert(&mut self, sub: Arc<Sub>) {
-        match sub.queue.clone() {
+        match sub.queue().cloned() {
             None => add_member(&mut self.plain, sub),
             Some(name) => {
                 add_member(self.others.get_or_insert_default().groups.members(&name), sub);
@@ -159,7 +177,7 @@ impl Members {
     }
 
     fn remove(&mut self, sub: &Arc<Sub>) -> bool {
-        match &sub.queue {
+        match sub.queue() {
             None => remove_member(&mut self.plain, sub),
             Some(name) => self.change_others(|others| others.groups.remove(name, sub)),
         }
@@ -555,21 +573,17 @@ impl Interest {
         };
         let queue =
             wanted.queue.map(|name| members.queue_name(name).unwrap_or_else(|| name.into()));
+        // What stands for another one is counted there.
+        let is_shadow = terms.as_ref().is_some_and(|terms| terms.is_shadow());
         let sub = Arc::new(Sub {
             link: link.clone(),
             subject,
-            queue,
+            more: More::of(queue, terms),
             sid: Word::of(&[wanted.sid, b" "]),
             delivered: AtomicU64::new(0),
-            // What stands for another one is counted there.
-            max: AtomicU64::new(if terms.as_ref().is_some_and(|t| t.is_shadow()) {
-                u64::MAX
-            } else {
-                0
-            }),
+            max: AtomicU64::new(if is_shadow { u64::MAX } else { 0 }),
             place: AtomicU32::new(0),
             account: self.account,
-            terms,
         });
         members.insert(sub.clone());
         if !tables.told.is_empty() {
@@ -617,7 +631,7 @@ impl Interest {
         let mut left = None;
         let is_wild = tables.remove_from(&sub.subject, &mut |members| {
             if members.remove(sub) {
-                left = Some(members.count(sub.queue.as_deref()));
+                left = Some(members.count(sub.queue().map(|name| &**name)));
             }
         });
         if let Some(count) = left {

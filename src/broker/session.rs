@@ -454,7 +454,7 @@ impl Session {
         cx.router.stage.settle(&endpoint.link);
         let subs = std::mem::take(&mut self.subs);
         for sub in subs.iter().filter(|sub| !sub.is_ended()) {
-            let queue = sub.queue.as_deref();
+            let queue = sub.queue().map(|name| &**name);
             if let Err(violation) = self.permissions.subscribe(&sub.subject, queue) {
                 endpoint.complain(&violation.to_string(), cx);
                 cx.router.accounts.unsubscribe(std::iter::once(sub));

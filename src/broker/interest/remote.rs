@@ -114,27 +114,30 @@ impl Interest {
 
     /// Tells routes that there is one more like `sub`; now there are `count`.
     pub(super) fn tell_more(&self, told: &[Arc<Link>], sub: &Sub, count: usize) {
-        if sub.queue.is_none() && count > 1 {
+        if sub.queue().is_none() && count > 1 {
             return;
         }
         let mut line = Vec::new();
-        let queue = sub.queue.as_deref().map(|name| (name, weight(count)));
+        let queue = sub.queue().map(|name| (&**name, weight(count)));
         route_interest(&mut line, &self.name, &sub.subject, queue);
         told.iter().for_each(|route| route.append(&line));
     }
 
     /// Tells routes that there is one less like `sub`; now there are `count`.
     pub(super) fn tell_less(&self, told: &[Arc<Link>], sub: &Sub, count: usize) {
-        if told.is_empty() || (sub.queue.is_none() && count > 0) {
+        if told.is_empty() || (sub.queue().is_none() && count > 0) {
             return;
         }
         let mut line = Vec::new();
-        match &sub.queue {
+        match sub.queue() {
             Some(name) if count > 0 => {
                 let queue = Some((&**name, weight(count)));
                 route_interest(&mut line, &self.name, &sub.subject, queue);
             }
-            queue => route_no_interest(&mut line, &self.name, &sub.subject, queue.as_deref()),
+            queue => {
+                let queue = queue.map(|name| &**name);
+                route_no_interest(&mut line, &self.name, &sub.subject, queue);
+            }
         }
         told.iter().for_each(|route| route.append(&line));
     }

@@ -286,7 +286,7 @@ fn detail(sub: &Arc<Sub>, cid: u64) -> SubscriptionReport {
     SubscriptionReport {
         account: sub.account,
         subject: text(&sub.subject),
-        queue: sub.queue.as_deref().map(text).unwrap_or_default(),
+        queue: sub.queue().map(|name| &**name).map(text).unwrap_or_default(),
         sid: text(sub.sid()),
         delivered: sub.delivered(),
         max: sub.limit(),

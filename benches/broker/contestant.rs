@@ -287,10 +287,14 @@ impl Running {
     }
 
     fn ended(&self, status: ExitStatus) -> Failure {
+        Failure::Broker(format!("ended at its start with {status}: {}", self.last_words()))
+    }
+
+    /// The last line of its log.
+    fn last_words(&self) -> String {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
-        let last =
-            log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
-        Failure::Broker(format!("ended at its start with {status}: {last}"))
+        let last = log.lines().rev().find(|line| !line.trim().is_empty());
+        last.unwrap_or("it said nothing").to_owned()
     }
 
     /// CPU time and memory of the process.
@@ -301,7 +305,7 @@ impl Running {
         let status =
             fs::read_to_string(directory.join("status")).doing("read the memory of a broker")?;
         let (Some(ticks), Some(resident_kib)) = (cpu_ticks(&stat), resident_kib(&status)) else {
-            return Err(Failure::Broker("it has ended".into()));
+            return Err(Failure::Broker(format!("it has ended: {}", self.last_words())));
         };
         Ok(Usage { cpu: Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND), resident_kib })
     }

@@ -10,6 +10,7 @@ import sys
 
 import nats
 from nats.errors import NoRespondersError, TimeoutError
+from settled import settled
 
 
 def tls_context():
@@ -29,7 +30,7 @@ async def connect(**options):
     context = tls_context()
     if context:
         options.update(tls=context, tls_hostname="localhost")
-    return await nats.connect(sys.argv[1], **options)
+    return settled(await nats.connect(sys.argv[1], **options))
 
 
 def expect(name, found, wanted):

@@ -16,6 +16,7 @@ import sys
 
 import nats
 from nats.errors import MaxPayloadError, NoRespondersError
+from settled import settled
 
 PROGRAM, FOLDER, CA, CERT, KEY = sys.argv[1], pathlib.Path(sys.argv[2]), *sys.argv[3:6]
 PATIENCE = 20
@@ -69,7 +70,7 @@ class Server:
             errors.append(str(error))
 
         options.setdefault("allow_reconnect", False)
-        client = await nats.connect(f"{scheme}://{login}{self.address}", error_cb=keep, **options)
+        client = settled(await nats.connect(f"{scheme}://{login}{self.address}", error_cb=keep, **options))
         client.errors = errors
         return client
 

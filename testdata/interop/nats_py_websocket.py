@@ -9,6 +9,7 @@ import sys
 
 import nats
 from nats.errors import NoRespondersError
+from settled import settled
 
 
 async def connect():
@@ -17,7 +18,7 @@ async def connect():
         context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=sys.argv[2])
         context.load_cert_chain(sys.argv[3], sys.argv[4])
         options = {"tls": context, "tls_hostname": "localhost"}
-    return await nats.connect(sys.argv[1], allow_reconnect=False, **options)
+    return settled(await nats.connect(sys.argv[1], allow_reconnect=False, **options))
 
 
 def expect(name, found, wanted):

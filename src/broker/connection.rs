@@ -98,16 +98,7 @@ impl Connection {
         cx.home.epoll.add(&socket, token, Interest::READ)?;
         let link = Link::new(token, cx.home.clone(), !transport.is_plain(), socket.clone());
         let first_ping = settings.first_ping.min(settings.ping_interval).as_millis() as u64;
-        let peer = Peer {
-            address,
-            kind,
-            client_id,
-            is_tls,
-            identity: None,
-            name: String::new(),
-            library: None,
-            forwarded_for: None,
-        };
+        let peer = Peer::new(address, kind, client_id, is_tls);
         Ok(Connection {
             endpoint: Endpoint::new(link, peer, cx.now_ms),
             protocol: Protocol::Client(session),
@@ -144,16 +135,7 @@ impl Connection {
         let socket = Arc::new(socket);
         cx.home.epoll.add(&socket, token, Interest::READ)?;
         let link = Link::for_route(token, cx.home.clone(), is_tls, socket.clone());
-        let peer = Peer {
-            address,
-            kind,
-            client_id,
-            is_tls,
-            identity: None,
-            name: String::new(),
-            library: None,
-            forwarded_for: None,
-        };
+        let peer = Peer::new(address, kind, client_id, is_tls);
         let mut connection = Connection {
             endpoint: Endpoint::new(link, peer, cx.now_ms),
             protocol: Protocol::Route(Box::new(Route::new(cluster, ticket))),

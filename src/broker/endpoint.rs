@@ -42,6 +42,22 @@ pub(super) struct Peer {
     pub forwarded_for: Option<IpAddr>,
 }
 
+impl Peer {
+    /// Somebody who has not said anything yet.
+    pub fn new(address: SocketAddr, kind: Kind, client_id: u64, is_tls: bool) -> Peer {
+        Peer {
+            address,
+            kind,
+            client_id,
+            is_tls,
+            identity: None,
+            name: String::new(),
+            library: None,
+            forwarded_for: None,
+        }
+    }
+}
+
 /// What every kind of connection has besides its socket and its protocol.
 #[derive(Debug)]
 pub(super) struct Endpoint {

@@ -16,9 +16,10 @@ use crate::broker::endpoint::{Endpoint, Phase};
 use crate::broker::home::add;
 use crate::broker::interest::Elsewhere;
 use crate::broker::router::Origin;
+use crate::broker::session::first_limits;
 use crate::broker::shared::Context;
 use crate::nats::codec::route_info::{RouteConnect, RouteInfo};
-use crate::nats::codec::{Limits, Publish, RouteDecoder, RouteMessage, RouteOp};
+use crate::nats::codec::{Publish, RouteDecoder, RouteMessage, RouteOp};
 use crate::nats::subject::valid_subscribe;
 
 /// Names of accounts and brokers are cut to this for the log.
@@ -102,7 +103,7 @@ impl Route {
         cx: &mut Context,
     ) -> Result<(), End> {
         let cluster = self.cluster.clone();
-        let first_limits = Limits { payload_bytes_max: 0, ..cluster.settings.limits.clone() };
+        let first_limits = first_limits(&cluster.settings.limits);
         cx.router.stage.expect(input.len(), cx.now_ms);
         let mut decoder = std::mem::take(&mut self.decoder);
         let result = loop {

@@ -9,6 +9,7 @@ mod error;
 mod file;
 pub mod keys;
 mod store;
+mod tokens;
 mod typed;
 mod unsupported;
 mod value;
@@ -27,6 +28,7 @@ use store::Store;
 pub use environment::Environment;
 pub use error::{Error, Warning};
 pub use store::Origin;
+pub use tokens::{Issuer, Tokens};
 pub use typed::{Choria, Nats, Network, Security};
 pub use unsupported::{Severity, Unsupported};
 pub use value::Value;
@@ -126,6 +128,8 @@ pub struct Config {
     pub network: Network,
     /// Keys of identities and certificates.
     pub security: Security,
+    /// Whose tokens are trusted.
+    pub tokens: Tokens,
     /// The login of brokers.
     pub nats: Nats,
     store: Store,
@@ -196,6 +200,7 @@ impl Config {
             choria: Choria::from(&store),
             network: Network::from(&store),
             security: Security::from(&store),
+            tokens: Tokens::from(&store),
             nats: Nats::from(&store),
             store,
         }

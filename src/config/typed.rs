@@ -96,6 +96,14 @@ pub struct Network {
     pub system_password: Option<Secret<String>>,
     /// The password of the provisioner; with it there is provisioning.
     pub provisioning_client_password: Option<Secret<String>>,
+    /// Let a provisioner in without a token where issuers are trusted.
+    pub provisioner_without_token: bool,
+    /// The file of the key that has signed provisioning tokens.
+    pub provisioning_signer: Option<PathBuf>,
+    /// Key files or hex keys that have signed client tokens.
+    pub client_signers: Vec<String>,
+    /// Key files or hex keys that have signed server tokens.
+    pub server_signers: Vec<String>,
     /// Time a TLS handshake may take.
     pub tls_timeout: Duration,
     /// Threads for TLS handshakes; 0 is one for each core.
@@ -173,6 +181,10 @@ impl Network {
             system_user: filled("system.user"),
             system_password: filled("system.password").map(Secret::new),
             provisioning_client_password: filled("provisioning.client_password").map(Secret::new),
+            provisioner_without_token: store.flag(&name("provisioning.provisioner_without_token")),
+            provisioning_signer: store.path(&name("provisioning.signer_cert")),
+            client_signers: store.list(&name("client_signer_cert")),
+            server_signers: store.list(&name("server_signer_cert")),
             tls_timeout: store.duration(&name("tls_timeout")),
             handshake_threads: store.size(&name("handshake_threads")),
             handshake_queue: store.size(&name("handshake_queue")),

@@ -83,6 +83,7 @@ const RULES: &[Rule] = &[
         "clients without a certificate could not be told apart",
     ),
     refuse("plugin.security.issuer.names", ALL, "tokens cannot be checked"),
+    refuse("plugin.choria.security.revoked_tokens", ALL, "tokens cannot be checked"),
     refuse(
         "plugin.choria.network.client_signer_cert",
         BROKER,

@@ -55,6 +55,12 @@ pub(super) const KEYS: &[Key] = &[
         "false",
         "Clients connect without a certificate and log in with a token",
     ),
+    key(
+        "plugin.choria.security.revoked_tokens",
+        Path,
+        "",
+        "File of tokens that are not accepted any more, a token id or public key a line",
+    ),
     key("plugin.security.issuer.names", CommaList, "", "The names of the issuers of tokens"),
     key("plugin.security.issuer.*.public", Text, "", "The public key of an issuer, in hex"),
     key("plugin.choria.security.server.token_file", Path, "", "The token of this server"),

@@ -231,6 +231,8 @@ pub struct Security {
     pub file_key: Option<PathBuf>,
     /// The file provider's CA.
     pub file_ca: Option<PathBuf>,
+    /// The file with lists of revoked certificates.
+    pub crl: Option<PathBuf>,
     /// Patterns of certificates that may make requests.
     pub allow_list: Vec<String>,
     /// Patterns of certificates that may speak for others.
@@ -250,6 +252,7 @@ impl Security {
             file_certificate: store.path("plugin.security.file.certificate"),
             file_key: store.path("plugin.security.file.key"),
             file_ca: store.path("plugin.security.file.ca"),
+            crl: store.path("plugin.security.crl"),
             allow_list: store.list("plugin.choria.security.certname_whitelist"),
             privileged_users: store.list("plugin.choria.security.privileged_users"),
             cipher_suites: store.list("plugin.security.cipher_suites"),

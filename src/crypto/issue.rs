@@ -1,29 +1,27 @@
-//! A small certificate authority: for `choria demo` and for tests.
+//! Certificates and lists of revoked ones, signed by an authority: for `choria ca`, `choria demo` and tests.
 //!
 //! It writes version 3 certificates that webpki, Go and OpenSSL accept. It keeps no list of what it
-//! issued and revokes nothing: it is no replacement for a real authority.
+//! issued: `ca` does.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
-use rustls_pki_types::PrivatePkcs8KeyDer;
+use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 use super::der::{
-    self, BOOLEAN, GENERALIZED_TIME, INTEGER, NULL, OCTET_STRING, SET, UTC_TIME, UTF8_STRING,
-    bit_string, oid, sequence, value,
+    self, BOOLEAN, GENERALIZED_TIME, INTEGER, OCTET_STRING, SET, UTC_TIME, UTF8_STRING, bit_string,
+    oid, sequence, value,
 };
-use super::x509::{OID_COMMON_NAME, OID_SUBJECT_ALT_NAME, TAG_DNS, TAG_IP, civil_from_days};
-use super::{hash, pem, random, rsa};
+pub use super::key::KeyKind;
+use super::key::{self, PrivateKey, key_id};
+use super::x509::{
+    Certificate, NotACertificate, OID_COMMON_NAME, OID_SUBJECT_ALT_NAME, TAG_DNS, TAG_IP,
+    civil_from_days,
+};
+use super::{pem, random};
 
-const OID_RSA_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
-const OID_RSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11];
-const OID_EC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
-const OID_P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
-const OID_ECDSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
 const OID_BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
 const OID_KEY_USAGE: &[u8] = &[0x55, 0x1d, 15];
 const OID_EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 37];
@@ -40,35 +38,34 @@ const CLOCK_SKEW: Duration = Duration::from_secs(3_600);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
     /// The key could not be made or used.
-    Key(rsa::Error),
-    /// The P-256 key could not be made or used.
-    P256,
+    Key(key::Error),
+    /// The certificate of the authority cannot be read.
+    Authority(NotACertificate),
+    /// The certificate of the authority is for another key.
+    OtherKey,
+    /// The certificate of the authority has no name.
+    Nameless,
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Key(error) => write!(f, "cannot issue a certificate: {error}"),
-            Error::P256 => f.write_str("cannot issue a certificate: the P-256 key failed"),
+            Error::Authority(error) => write!(f, "cannot use the CA certificate: {error}"),
+            Error::OtherKey => {
+                f.write_str("the CA certificate and the CA key do not belong together")
+            }
+            Error::Nameless => f.write_str("the CA certificate has no common name"),
         }
     }
 }
 
 impl std::error::Error for Error {}
 
-impl From<rsa::Error> for Error {
-    fn from(error: rsa::Error) -> Self {
+impl From<key::Error> for Error {
+    fn from(error: key::Error) -> Self {
         Error::Key(error)
     }
-}
-
-/// The kind of key a certificate is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyKind {
-    /// RSA with 2048 bits: what callers of protocol v1 need.
-    Rsa2048,
-    /// ECDSA P-256: quick to make, good for TLS only.
-    P256,
 }
 
 /// What a certificate should say.
@@ -132,7 +129,7 @@ impl fmt::Debug for Issued {
 /// An authority that signs certificates.
 pub struct Authority {
     common_name: String,
-    key: Key,
+    key: PrivateKey,
     ca_pem: String,
     /// Certificates between this authority and the root, PEM; empty for a root.
     chain_pem: String,
@@ -160,7 +157,7 @@ impl Authority {
     /// # Errors
     /// When the key cannot be made.
     pub fn intermediate(&self, common_name: &str, now: SystemTime) -> Result<Self, Error> {
-        let key = Key::generate(KeyKind::P256)?;
+        let key = PrivateKey::generate(KeyKind::P256)?;
         let ca_pem = self.certify_authority(common_name, &key, now)?;
         let chain_pem = format!("{ca_pem}{}", self.chain_pem);
         Ok(Authority { common_name: common_name.to_owned(), key, ca_pem, chain_pem })
@@ -176,7 +173,7 @@ impl Authority {
     /// # Errors
     /// When the key cannot be made.
     pub fn issue(&self, request: &LeafRequest) -> Result<Issued, Error> {
-        self.certify(request, Key::generate(request.key)?)
+        self.certify(request, PrivateKey::generate(request.key)?)
     }
 
     /// Issues a certificate for a key that exists already, PKCS#8 PEM; `request.key` is not looked at.
@@ -184,27 +181,71 @@ impl Authority {
     /// # Errors
     /// When the key cannot be used.
     pub fn issue_for_key(&self, request: &LeafRequest, key_pem: &str) -> Result<Issued, Error> {
-        self.certify(request, Key::from_pem(key_pem)?)
+        self.certify(request, PrivateKey::from_pem(key_pem)?)
     }
 
-    fn certify(&self, request: &LeafRequest, key: Key) -> Result<Issued, Error> {
+    fn certify(&self, request: &LeafRequest, key: PrivateKey) -> Result<Issued, Error> {
+        let certificate_pem = self.certify_public_key(request, &key.public_key_info())?;
+        Ok(Issued { certificate_pem, key_pem: key.pem().to_owned() })
+    }
+
+    /// Issues a certificate for somebody else's key, given as SubjectPublicKeyInfo in DER; gives it as PEM.
+    /// `request.key` is not looked at.
+    ///
+    /// # Errors
+    /// When the authority's own key fails.
+    pub fn certify_public_key(
+        &self,
+        request: &LeafRequest,
+        public_key_info: &[u8],
+    ) -> Result<String, Error> {
         let certificate = self.sign(&Body {
             subject: &request.common_name,
-            key: &key,
+            public_key_info,
             not_before: request.not_before,
             not_after: request.not_after,
             extensions: leaf_extensions(request),
         })?;
-        Ok(Issued {
-            certificate_pem: format!("{certificate}{}", self.chain_pem),
-            key_pem: key.pem().to_owned(),
-        })
+        Ok(format!("{certificate}{}", self.chain_pem))
     }
 
-    fn root(common_name: &str, kind: KeyKind, now: SystemTime) -> Result<Self, Error> {
+    /// An authority whose certificate and key, both PEM, were kept. Its certificate is taken for a root.
+    ///
+    /// # Errors
+    /// When they cannot be used together.
+    pub fn from_pem(ca_pem: &str, key_pem: &str) -> Result<Self, Error> {
+        let unreadable = |_| Error::Authority(NotACertificate { part: "PEM form" });
+        let der = CertificateDer::from_pem_slice(ca_pem.as_bytes()).map_err(unreadable)?;
+        let read = Certificate::from_der(&der).map_err(Error::Authority)?;
+        let key = PrivateKey::from_pem(key_pem)?;
+        if key.public_key_info() != read.public_key_der() {
+            return Err(Error::OtherKey);
+        }
+        let common_name = read.common_name().ok_or(Error::Nameless)?.to_owned();
+        Ok(Authority { common_name, key, ca_pem: ca_pem.to_owned(), chain_pem: String::new() })
+    }
+
+    /// The private key, PEM: a secret.
+    pub fn key_pem(&self) -> &str {
+        self.key.pem()
+    }
+
+    pub(super) fn key(&self) -> &PrivateKey {
+        &self.key
+    }
+
+    pub(super) fn common_name(&self) -> &str {
+        &self.common_name
+    }
+
+    /// A root with a key of this kind, valid for ten years.
+    ///
+    /// # Errors
+    /// When the key cannot be made.
+    pub fn root(common_name: &str, kind: KeyKind, now: SystemTime) -> Result<Self, Error> {
         let mut authority = Authority {
             common_name: common_name.to_owned(),
-            key: Key::generate(kind)?,
+            key: PrivateKey::generate(kind)?,
             ca_pem: String::new(),
             chain_pem: String::new(),
         };
@@ -215,14 +256,14 @@ impl Authority {
     fn certify_authority(
         &self,
         subject: &str,
-        key: &Key,
+        key: &PrivateKey,
         now: SystemTime,
     ) -> Result<String, Error> {
         const CERT_AND_CRL_SIGN: &[u8] = &[1, 0x06];
         let ca = sequence(&[&value(BOOLEAN, &[0xff])]);
         self.sign(&Body {
             subject,
-            key,
+            public_key_info: &key.public_key_info(),
             not_before: now - CLOCK_SKEW,
             not_after: now + AUTHORITY_LIFE,
             extensions: [
@@ -239,8 +280,12 @@ impl Authority {
         random::fill(&mut serial);
         serial[0] = (serial[0] & 0x7f) | 0x40;
         let key_ids = [
-            extension(OID_SUBJECT_KEY_ID, false, &value(OCTET_STRING, &body.key.id())),
-            extension(OID_AUTHORITY_KEY_ID, false, &sequence(&[&value(0x80, &self.key.id())])),
+            extension(
+                OID_SUBJECT_KEY_ID,
+                false,
+                &value(OCTET_STRING, &key_id(body.public_key_info)),
+            ),
+            authority_key_id(&self.key),
         ]
         .concat();
         let extensions = sequence(&[&body.extensions, &key_ids]);
@@ -252,7 +297,7 @@ impl Authority {
             &name(&self.common_name),
             &sequence(&[&time(body.not_before), &time(body.not_after)]),
             &name(body.subject),
-            &body.key.public_key_info(),
+            body.public_key_info,
             &value(0xa3, &extensions),
         ]);
         let signature = bit_string(&self.key.sign(&to_sign)?);
@@ -263,7 +308,7 @@ impl Authority {
 /// The parts of a certificate that differ.
 struct Body<'a> {
     subject: &'a str,
-    key: &'a Key,
+    public_key_info: &'a [u8],
     not_before: SystemTime,
     not_after: SystemTime,
     extensions: Vec<u8>,
@@ -271,7 +316,6 @@ struct Body<'a> {
 
 fn leaf_extensions(request: &LeafRequest) -> Vec<u8> {
     const DIGITAL_SIGNATURE_AND_KEY_ENCIPHERMENT: &[u8] = &[5, 0xa0];
-    const TAG_EMAIL: u8 = 0x81;
     let mut out = extension(OID_BASIC_CONSTRAINTS, true, &sequence(&[]));
     let usage = value(der::BIT_STRING, DIGITAL_SIGNATURE_AND_KEY_ENCIPHERMENT);
     out.extend(extension(OID_KEY_USAGE, true, &usage));
@@ -286,34 +330,51 @@ fn leaf_extensions(request: &LeafRequest) -> Vec<u8> {
     if !purposes.is_empty() {
         out.extend(extension(OID_EXTENDED_KEY_USAGE, false, &sequence(&[&purposes])));
     }
-    let mut names = Vec::new();
-    request.dns_names.iter().for_each(|name| names.extend(value(TAG_DNS, name.as_bytes())));
-    request.email_names.iter().for_each(|name| names.extend(value(TAG_EMAIL, name.as_bytes())));
-    for address in &request.ip_addresses {
-        names.extend(match address {
-            IpAddr::V4(address) => value(TAG_IP, &address.octets()),
-            IpAddr::V6(address) => value(TAG_IP, &address.octets()),
-        });
-    }
+    let names = alternative_names(&request.dns_names, &request.email_names, &request.ip_addresses);
     if !names.is_empty() {
         out.extend(extension(OID_SUBJECT_ALT_NAME, false, &sequence(&[&names])));
     }
     out
 }
 
-fn extension(id: &[u8], critical: bool, contents: &[u8]) -> Vec<u8> {
+/// The contents of an extension with alternative names; nothing when there are none.
+pub(super) fn alternative_names(
+    dns_names: &[String],
+    email_names: &[String],
+    ip_addresses: &[IpAddr],
+) -> Vec<u8> {
+    const TAG_EMAIL: u8 = 0x81;
+    let mut names = Vec::new();
+    dns_names.iter().for_each(|name| names.extend(value(TAG_DNS, name.as_bytes())));
+    email_names.iter().for_each(|name| names.extend(value(TAG_EMAIL, name.as_bytes())));
+    for address in ip_addresses {
+        names.extend(match address {
+            IpAddr::V4(address) => value(TAG_IP, &address.octets()),
+            IpAddr::V6(address) => value(TAG_IP, &address.octets()),
+        });
+    }
+    names
+}
+
+/// Tells by which key of the authority something was signed.
+pub(super) fn authority_key_id(key: &PrivateKey) -> Vec<u8> {
+    let id = value(0x80, &key_id(&key.public_key_info()));
+    extension(OID_AUTHORITY_KEY_ID, false, &sequence(&[&id]))
+}
+
+pub(super) fn extension(id: &[u8], critical: bool, contents: &[u8]) -> Vec<u8> {
     let critical = if critical { value(BOOLEAN, &[0xff]) } else { Vec::new() };
     sequence(&[&oid(id), &critical, &value(OCTET_STRING, contents)])
 }
 
-fn name(common_name: &str) -> Vec<u8> {
+pub(super) fn name(common_name: &str) -> Vec<u8> {
     let attribute = sequence(&[&oid(OID_COMMON_NAME), &value(UTF8_STRING, common_name.as_bytes())]);
     sequence(&[&value(SET, &attribute)])
 }
 
 /// UTCTime until 2049, GeneralizedTime from 2050 on (RFC 5280 section 4.1.2.5). Times before 1970
 /// become 1970.
-fn time(time: SystemTime) -> Vec<u8> {
+pub(super) fn time(time: SystemTime) -> Vec<u8> {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let (days, rest) = ((since / 86_400) as i64, since % 86_400);
     let (year, month, day) = civil_from_days(days);
@@ -324,88 +385,11 @@ fn time(time: SystemTime) -> Vec<u8> {
     value(GENERALIZED_TIME, format!("{year:04}{month:02}{day:02}{clock}").as_bytes())
 }
 
-enum Key {
-    Rsa { pair: rsa::SigningKey, pem: String },
-    P256 { pair: EcdsaKeyPair, pem: String },
-}
-
-impl Key {
-    fn generate(kind: KeyKind) -> Result<Self, Error> {
-        if kind == KeyKind::Rsa2048 {
-            return Self::from_pem(&rsa::generate_2048()?);
-        }
-        let random = SystemRandom::new();
-        let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random)
-            .map_err(|_| Error::P256)?;
-        Self::from_pem(&pem::encode("PRIVATE KEY", der.as_ref()))
-    }
-
-    fn from_pem(text: &str) -> Result<Self, Error> {
-        let pem = text.to_owned();
-        match rsa::SigningKey::from_pem(text.as_bytes()) {
-            Ok(pair) => return Ok(Key::Rsa { pair, pem }),
-            Err(rsa::Error::NotRsa) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let der = PrivatePkcs8KeyDer::from_pem_slice(text.as_bytes()).map_err(|_| Error::P256)?;
-        let pair = EcdsaKeyPair::from_pkcs8(
-            &ECDSA_P256_SHA256_ASN1_SIGNING,
-            der.secret_pkcs8_der(),
-            &SystemRandom::new(),
-        );
-        Ok(Key::P256 { pair: pair.map_err(|_| Error::P256)?, pem })
-    }
-
-    fn pem(&self) -> &str {
-        match self {
-            Key::Rsa { pem, .. } | Key::P256 { pem, .. } => pem,
-        }
-    }
-
-    fn public_bytes(&self) -> &[u8] {
-        match self {
-            Key::Rsa { pair, .. } => pair.public_key(),
-            Key::P256 { pair, .. } => pair.public_key().as_ref(),
-        }
-    }
-
-    fn public_key_info(&self) -> Vec<u8> {
-        let algorithm = match self {
-            Key::Rsa { .. } => sequence(&[&oid(OID_RSA_KEY), &value(NULL, &[])]),
-            Key::P256 { .. } => sequence(&[&oid(OID_EC_KEY), &oid(OID_P256)]),
-        };
-        sequence(&[&algorithm, &bit_string(self.public_bytes())])
-    }
-
-    /// The key identifier: the first 20 bytes of a hash of the key.
-    fn id(&self) -> Vec<u8> {
-        hash::sha256(self.public_bytes())[..20].to_vec()
-    }
-
-    fn signature_algorithm(&self) -> Vec<u8> {
-        match self {
-            Key::Rsa { .. } => sequence(&[&oid(OID_RSA_SHA256), &value(NULL, &[])]),
-            Key::P256 { .. } => sequence(&[&oid(OID_ECDSA_SHA256)]),
-        }
-    }
-
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
-        match self {
-            Key::Rsa { pair, .. } => Ok(pair.sign_pkcs1_sha256(message)?),
-            Key::P256 { pair, .. } => {
-                let signature =
-                    pair.sign(&SystemRandom::new(), message).map_err(|_| Error::P256)?;
-                Ok(signature.as_ref().to_vec())
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::x509::Certificate;
-    use rustls_pki_types::{CertificateDer, UnixTime};
+    use crate::crypto::rsa;
+    use rustls_pki_types::UnixTime;
 
     const NOW: Duration = Duration::from_secs(1_795_366_993);
 

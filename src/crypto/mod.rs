@@ -3,9 +3,11 @@
 //! Everything here takes bytes and gives bytes; policy (which names, which keys are good enough for
 //! which use) is decided in [`crate::security`].
 
+pub mod crl;
 mod der;
 pub mod hash;
 pub mod issue;
+pub mod key;
 mod pem;
 pub mod random;
 pub mod rsa;

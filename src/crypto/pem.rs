@@ -1,4 +1,4 @@
-//! Writing PEM. Reading is done by `rustls_pki_types`.
+//! Writing PEM, and reading blocks by their label. Keys and certificates are read by `rustls_pki_types`.
 
 use data_encoding::BASE64;
 
@@ -16,4 +16,13 @@ pub(super) fn encode(label: &str, der: &[u8]) -> String {
     }
     out.push_str(&format!("-----END {label}-----\n"));
     out
+}
+
+/// The contents of the first PEM block with the given label.
+pub(super) fn decode(label: &str, text: &str) -> Option<Vec<u8>> {
+    let (begin, end) = (format!("-----BEGIN {label}-----"), format!("-----END {label}-----"));
+    let (_, rest) = text.split_once(&begin)?;
+    let (body, _) = rest.split_once(&end)?;
+    let digits: String = body.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    BASE64.decode(digits.as_bytes()).ok()
 }

@@ -31,6 +31,8 @@ impl std::error::Error for NotACertificate {}
 /// What one certificate says. Nothing about it is verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
+    serial: Vec<u8>,
+    issuer_der: Vec<u8>,
     common_name: Option<String>,
     issuer: Option<String>,
     dns_names: Vec<String>,
@@ -52,15 +54,18 @@ impl Certificate {
         let mut body =
             outer.and_then(|mut r| r.enter(der::SEQUENCE)).ok_or(part("outer structure"))?;
         body.take_optional(0xa0);
-        body.take(der::INTEGER).ok_or(part("serial number"))?;
+        let serial = body.take(der::INTEGER).ok_or(part("serial number"))?;
         body.take(der::SEQUENCE).ok_or(part("signature algorithm"))?;
-        let issuer = body.enter(der::SEQUENCE).ok_or(part("issuer"))?;
+        let issuer_der = body.take(der::SEQUENCE).ok_or(part("issuer"))?;
+        let issuer = Reader::new(issuer_der);
         let mut validity = body.enter(der::SEQUENCE).ok_or(part("validity"))?;
         let not_before = time(&mut validity).ok_or(part("validity"))?;
         let not_after = time(&mut validity).ok_or(part("validity"))?;
         let subject = body.enter(der::SEQUENCE).ok_or(part("subject"))?;
         let key = body.any().filter(|key| key.tag == der::SEQUENCE).ok_or(part("public key"))?;
         let mut certificate = Certificate {
+            serial: serial.to_vec(),
+            issuer_der: issuer_der.to_vec(),
             common_name: common_name(subject).ok_or(part("subject"))?,
             issuer: common_name(issuer).ok_or(part("issuer"))?,
             dns_names: Vec::new(),
@@ -77,6 +82,16 @@ impl Certificate {
             certificate.read_extensions(list).ok_or(part("extensions"))?;
         }
         Ok(certificate)
+    }
+
+    /// The serial number: the contents of the INTEGER, big-endian.
+    pub fn serial(&self) -> &[u8] {
+        &self.serial
+    }
+
+    /// The name of the issuer: the contents of the SEQUENCE, DER.
+    pub fn issuer_der(&self) -> &[u8] {
+        &self.issuer_der
     }
 
     /// The common name of the subject; the last one when there are several, as in Go.
@@ -148,7 +163,7 @@ impl Certificate {
 }
 
 /// The last common name of a Name, `None` inside when there is none.
-fn common_name(mut name: Reader<'_>) -> Option<Option<String>> {
+pub(super) fn common_name(mut name: Reader<'_>) -> Option<Option<String>> {
     const BMP_STRING: u8 = 0x1e;
     let mut found = None;
     while !name.is_empty() {
@@ -176,7 +191,7 @@ fn common_name(mut name: Reader<'_>) -> Option<Option<String>> {
 }
 
 /// A UTCTime or GeneralizedTime, both in seconds and UTC as RFC 5280 demands.
-fn time(reader: &mut Reader<'_>) -> Option<SystemTime> {
+pub(super) fn time(reader: &mut Reader<'_>) -> Option<SystemTime> {
     let value = reader.any()?;
     let digits = value.contents.strip_suffix(b"Z")?;
     if !digits.iter().all(u8::is_ascii_digit) {

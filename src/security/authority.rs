@@ -1,21 +1,27 @@
 //! The trusted authorities, and the verification of certificate chains against them.
 
 use std::fmt;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use rustls::CertificateError;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use webpki::{
+    ExpirationPolicy, RevocationCheckDepth, RevocationOptionsBuilder, UnknownStatusPolicy,
+};
 
 use super::Denied;
+use super::revocation::Revocation;
 use crate::crypto::x509::Certificate;
 
 /// Certificates a peer may send along with its own.
 const CHAIN_MAX: usize = 10;
 
-/// The certificates of one CA file.
+/// The certificates of one CA file, and what they have revoked when there is a file that says so.
 pub struct Authority {
     roots: Vec<Root>,
+    revocation: Option<Revocation>,
 }
 
 struct Root {
@@ -97,7 +103,28 @@ impl Authority {
         if roots.is_empty() {
             return Err("it holds no PEM certificate".to_owned());
         }
-        Ok(Authority { roots })
+        Ok(Authority { roots, revocation: None })
+    }
+
+    /// From now on no certificate is believed that this file with lists of revoked certificates does not vouch for. The
+    /// file is read again whenever it has changed.
+    ///
+    /// # Errors
+    /// Why the file cannot be used.
+    pub fn with_revocation(mut self, path: &Path) -> Result<Self, String> {
+        self.revocation = Some(Revocation::open(path)?);
+        Ok(self)
+    }
+
+    /// Whether a certificate in DER that was verified earlier has been revoked since.
+    pub fn is_revoked(&self, der: &[u8]) -> bool {
+        let Some(revocation) = &self.revocation else { return false };
+        Certificate::from_der(der).is_ok_and(|read| revocation.lists().name(&read))
+    }
+
+    #[cfg(test)]
+    pub(super) fn look_always(&mut self) {
+        self.revocation.iter_mut().for_each(Revocation::look_always);
     }
 
     /// The certificates, for TLS.
@@ -127,22 +154,37 @@ impl Authority {
         if now < leaf.not_before() {
             return Err(Denied::NotYetValid { subject: subject(), not_before: leaf.not_before() });
         }
-        let anchors = self.anchors_at(now);
         let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let chained = |reason: webpki::Error| chain_fault(presented, &reason);
-        webpki::EndEntityCert::try_from(&presented.chain[0])
-            .map_err(chained)?
-            .verify_for_usage(
-                webpki::ALL_VERIFICATION_ALGS,
-                &anchors,
-                &presented.chain[1..],
-                UnixTime::since_unix_epoch(since),
-                usage,
-                None,
-                None,
-            )
-            .map_err(chained)?;
-        Ok(())
+        let time = UnixTime::since_unix_epoch(since);
+        self.verify_chain(&presented.chain[0], &presented.chain[1..], time, usage)
+            .map_err(|reason| chain_fault(presented, &reason))
+    }
+
+    fn verify_chain(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+        usage: webpki::KeyUsage,
+    ) -> Result<(), webpki::Error> {
+        let anchors = self.anchors_at(SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs()));
+        let algorithms = webpki::ALL_VERIFICATION_ALGS;
+        let lists = self.revocation.as_ref().map(Revocation::lists);
+        let lists = lists.as_ref().map(|lists| lists.checked());
+        let revocation = match &lists {
+            None => None,
+            Some(lists) => Some(
+                RevocationOptionsBuilder::new(lists)
+                    .map_err(|_| webpki::Error::UnknownRevocationStatus)?
+                    .with_depth(RevocationCheckDepth::Chain)
+                    .with_status_policy(UnknownStatusPolicy::Deny)
+                    .with_expiration_policy(ExpirationPolicy::Enforce)
+                    .build(),
+            ),
+        };
+        webpki::EndEntityCert::try_from(end_entity)?
+            .verify_for_usage(algorithms, &anchors, intermediates, now, usage, revocation, None)
+            .map(|_| ())
     }
 
     /// The authorities that are valid at `now`. webpki takes an anchor as valid for ever; Go does not.
@@ -151,7 +193,8 @@ impl Authority {
         self.roots.iter().filter(valid).map(|root| root.anchor.clone()).collect()
     }
 
-    /// Whether a chain that leads to one of the authorities leads to one that is valid at `now`.
+    /// Whether a chain that leads to one of the authorities leads to one that is valid at `now`, and nothing in it was
+    /// revoked.
     pub(super) fn check_validity(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -160,18 +203,16 @@ impl Authority {
         usage: webpki::KeyUsage,
     ) -> Result<(), CertificateError> {
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs());
-        let anchors = self.anchors_at(time);
-        if anchors.len() == self.roots.len() {
+        let is_dated = self.anchors_at(time).len() == self.roots.len();
+        if is_dated && self.revocation.is_none() {
             return Ok(());
         }
-        let algorithms = webpki::ALL_VERIFICATION_ALGS;
-        webpki::EndEntityCert::try_from(end_entity)
-            .and_then(|certificate| {
-                certificate
-                    .verify_for_usage(algorithms, &anchors, intermediates, now, usage, None, None)
-                    .map(|_| ())
-            })
-            .map_err(|_| CertificateError::Expired)
+        self.verify_chain(end_entity, intermediates, now, usage).map_err(|error| match error {
+            webpki::Error::CertRevoked => CertificateError::Revoked,
+            webpki::Error::CrlExpired { .. } => CertificateError::ExpiredRevocationList,
+            _ if is_dated => CertificateError::UnknownRevocationStatus,
+            _ => CertificateError::Expired,
+        })
     }
 }
 
@@ -184,6 +225,12 @@ fn chain_fault(presented: &Presented, error: &webpki::Error) -> Denied {
             Denied::UnknownIssuer { subject, issuer }
         }
         webpki::Error::RequiredEkuNotFoundContext(_) => Denied::Usage { subject },
+        webpki::Error::CertRevoked => Denied::Revoked { subject },
+        webpki::Error::CrlExpired { next_update, .. } => Denied::RevocationExpired {
+            subject,
+            next_update: SystemTime::UNIX_EPOCH + Duration::from_secs(next_update.as_secs()),
+        },
+        webpki::Error::UnknownRevocationStatus => Denied::RevocationUnknown { subject, issuer },
         other => Denied::Chain { subject, reason: format!("its chain is not valid: {other}") },
     }
 }

@@ -64,6 +64,25 @@ pub enum Denied {
         /// Name in the certificate.
         subject: String,
     },
+    /// The certificate, or one that vouches for it, was revoked.
+    Revoked {
+        /// Name in the certificate.
+        subject: String,
+    },
+    /// The list of revoked certificates is too old to vouch for anybody.
+    RevocationExpired {
+        /// Name in the certificate.
+        subject: String,
+        /// When there should have been another one.
+        next_update: SystemTime,
+    },
+    /// There are lists of revoked certificates, but none of the issuer.
+    RevocationUnknown {
+        /// Name in the certificate.
+        subject: String,
+        /// Issuer it names.
+        issuer: String,
+    },
     /// The chain is refused for another reason.
     Chain {
         /// Name in the certificate.
@@ -192,6 +211,21 @@ impl fmt::Display for Denied {
                 f,
                 "refused certificate {}: its extended key usage does not allow client authentication",
                 Plain(subject)
+            ),
+            Denied::Revoked { subject } => {
+                write!(f, "refused certificate {}: it was revoked", Plain(subject))
+            }
+            Denied::RevocationExpired { subject, next_update } => write!(
+                f,
+                "refused certificate {}: the revocation list expired on {}",
+                Plain(subject),
+                rfc3339(*next_update)
+            ),
+            Denied::RevocationUnknown { subject, issuer } => write!(
+                f,
+                "refused certificate {}: there is no revocation list of its issuer {}",
+                Plain(subject),
+                Plain(issuer)
             ),
             Denied::Chain { subject, reason } => {
                 write!(f, "refused certificate {}: {reason}", Plain(subject))

@@ -11,6 +11,7 @@ mod denied;
 mod doubt;
 mod provider;
 pub mod replay;
+mod revocation;
 mod settings;
 mod setup;
 pub mod tls;

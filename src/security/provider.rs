@@ -141,6 +141,13 @@ impl Provider {
         let authority = ca.and_then(|pem| {
             Authority::from_pem(&pem).map_err(|reason| keep(unusable(What::Ca, reason))).ok()
         });
+        let authority = authority.and_then(|authority| match settings.crl.as_os_str().is_empty() {
+            true => Some(authority),
+            false => authority
+                .with_revocation(&settings.crl)
+                .map_err(|reason| keep(unusable(What::Crl, reason)))
+                .ok(),
+        });
         let tls_key = match (&own, &key) {
             (Some(own), Some(key)) => certified(&own.chain, key, &algorithms)
                 .map_err(|reason| keep(unusable(What::Key, reason)))

@@ -24,6 +24,8 @@ pub struct Settings {
     pub key: PathBuf,
     /// PEM certificates of the trusted authorities.
     pub ca: PathBuf,
+    /// PEM lists of revoked certificates; empty when nobody looks at such lists.
+    pub crl: PathBuf,
     /// Patterns of callers that may make requests; empty means nobody but privileged ones.
     pub allow_list: Vec<String>,
     /// Patterns of certificate names that may make requests as any caller.
@@ -58,6 +60,7 @@ impl Settings {
             certificate: PathBuf::new(),
             key: PathBuf::new(),
             ca: PathBuf::new(),
+            crl: PathBuf::new(),
             allow_list: owned(Self::ALLOW_LIST),
             privileged_users: owned(Self::PRIVILEGED_USERS),
             cipher_suites: Vec::new(),

@@ -72,12 +72,15 @@ pub enum What {
     Key,
     /// The trusted authorities.
     Ca,
+    /// What they have revoked.
+    Crl,
 }
 
 impl What {
     /// The configuration key that decides the path.
     pub(super) fn key(self, kind: Kind) -> &'static str {
         match (kind, self) {
+            (_, What::Crl) => "plugin.security.crl",
             (Kind::Puppet, _) => "plugin.choria.ssldir",
             (Kind::File, What::Certificate) => "plugin.security.file.certificate",
             (Kind::File, What::Key) => "plugin.security.file.key",
@@ -90,6 +93,7 @@ impl What {
             What::Certificate => &settings.certificate,
             What::Key => &settings.key,
             What::Ca => &settings.ca,
+            What::Crl => &settings.crl,
         }
     }
 }
@@ -100,6 +104,7 @@ impl fmt::Display for What {
             What::Certificate => "certificate",
             What::Key => "private key",
             What::Ca => "CA certificate",
+            What::Crl => "revocation list",
         })
     }
 }

@@ -47,6 +47,7 @@ pub fn security(
             settings.ca = folder.join("certs/ca.pem");
         }
     }
+    settings.crl = config.security.crl.clone().unwrap_or_default();
     settings.allow_list = config.security.allow_list.clone();
     settings.privileged_users = config.security.privileged_users.clone();
     settings.cipher_suites = config.security.cipher_suites.clone();

@@ -14,6 +14,12 @@ pub(super) const KEYS: &[Key] = &[
     key("plugin.security.file.key", Path, "", "The private key of the file provider"),
     key("plugin.security.file.ca", Path, "", "The CA of the file provider"),
     key(
+        "plugin.security.crl",
+        Path,
+        "",
+        "The file with lists of revoked certificates; without it nobody looks for such",
+    ),
+    key(
         "plugin.choria.security.certname_whitelist",
         CommaList,
         r"\.mcollective$,\.choria$",

@@ -282,3 +282,53 @@ fn nobody_resumes_a_session() {
         }
     }
 }
+
+#[test]
+fn revoked_certificates_end_the_handshake_on_either_side() {
+    use crate::crypto::crl::{self, Entry, Reason};
+    let (node, broker) = (issue(root(), "n1", |_| {}), issue(root(), "b1", |_| {}));
+    let folder = Folder::new();
+    let list = |revoked: &[&Issued], name: &str, life: u64| {
+        let entries: Vec<_> = revoked
+            .iter()
+            .map(|issued| {
+                let der = certificate(issued);
+                let serial = crate::crypto::x509::Certificate::from_der(&der).unwrap();
+                let serial = serial.serial().to_vec();
+                Entry { serial, since: SystemTime::now(), reason: Reason::Unspecified }
+            })
+            .collect();
+        let (made, life) = (SystemTime::now() - Duration::from_secs(60), Duration::from_secs(life));
+        folder.write(name, &crl::sign(root(), &entries, 1, made, life).unwrap())
+    };
+    let with = |own: &Issued, path: std::path::PathBuf| {
+        let mut settings = provider(Some(own), |_| {}).settings().clone();
+        let files = Folder::new();
+        settings.ca = files.write("ca.pem", root().ca_pem());
+        settings.certificate = files.write("cert.pem", &own.certificate_pem);
+        settings.key = files.write("key.pem", &own.key_pem);
+        settings.crl = path;
+        Provider::open(settings).unwrap()
+    };
+    let shaken = |server: std::path::PathBuf, client: std::path::PathBuf| {
+        shake(&with(&broker, server), &with(&node, client), "b1").map(drop)
+    };
+    let (none, node_gone) = (list(&[], "none", 3_600), list(&[&node], "node", 3_600));
+    let (broker_gone, old) = (list(&[&broker], "broker", 3_600), list(&[], "old", 30));
+    assert_eq!(shaken(none.clone(), none.clone()), Ok(()));
+    assert_eq!(
+        shaken(node_gone, none.clone()),
+        Err("invalid peer certificate: Revoked".to_owned())
+    );
+    assert_eq!(
+        shaken(none.clone(), broker_gone),
+        Err("invalid peer certificate: Revoked".to_owned())
+    );
+    let expired = shaken(none, old).unwrap_err();
+    assert!(expired.contains("ExpiredRevocationList"), "{expired}");
+}
+
+fn certificate(issued: &Issued) -> CertificateDer<'static> {
+    use rustls_pki_types::pem::PemObject;
+    CertificateDer::from_pem_slice(issued.certificate_pem.as_bytes()).unwrap()
+}

@@ -13,6 +13,7 @@ pub mod logging;
 pub mod monitor;
 pub mod nats;
 pub mod net;
+pub mod policy;
 pub mod protocol;
 pub mod rpc;
 pub mod security;

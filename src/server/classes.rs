@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use super::stamp::{Stamp, read_bounded};
+use crate::sys::{Stamp, read_bounded};
 
 /// The largest classes file that is read.
 pub const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Number, Value};
 
-use super::stamp::{Stamp, read_bounded};
+use crate::sys::{Stamp, read_bounded};
 
 /// The largest facts file that is read; anything above is reported and skipped.
 pub const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;

@@ -18,7 +18,6 @@ pub mod pipeline;
 pub mod registry;
 mod run;
 pub mod settings;
-mod stamp;
 mod status;
 pub mod workers;
 

@@ -16,6 +16,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("nats::codec", 2),
     ("nats::subject", 2),
     ("security", 3),
+    ("policy", 3),
     ("net", 4),
     ("http", 4),
     ("nats::client", 5),

@@ -28,7 +28,7 @@ impl Filter {
     pub fn matches(&self, node: &NodeData<'_>) -> Result<bool, FactError> {
         let picked = self.matches_identity(node.identity)
             && self.agents.iter().all(|wanted| fits_agent(wanted, node.agents))
-            && self.classes.iter().all(|wanted| fits_class(wanted, node.classes));
+            && self.classes.iter().all(|wanted| has_class(wanted, node.classes));
         if !picked {
             return Ok(false);
         }
@@ -68,9 +68,12 @@ fn fits_agent(wanted: &str, agents: &[String]) -> bool {
     }
 }
 
+/// Whether a class, or one that matches `/pattern/`, is among those of a node. A pattern that does not compile fits
+/// nothing.
+///
 /// Classes are compared without regard to case. go-choria lowers the wanted class only, so that
 /// there a class stored with capitals can never be asked for.
-fn fits_class(wanted: &str, classes: &[String]) -> bool {
+pub fn has_class(wanted: &str, classes: &[String]) -> bool {
     match slashed(wanted) {
         Some(text) => Regex::new_case_insensitive(text)
             .is_ok_and(|p| classes.iter().any(|class| p.is_match(class))),

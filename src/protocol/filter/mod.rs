@@ -15,7 +15,7 @@ use super::{Fault, Layer, limits};
 use crate::util::pattern::slashed;
 
 pub use facts::FactError;
-pub use matching::NodeData;
+pub use matching::{NodeData, has_class};
 pub use syntax::FactSyntax;
 
 /// One condition on a fact.

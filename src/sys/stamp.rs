@@ -13,6 +13,8 @@ const SETTLE: Duration = Duration::from_millis(50);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp {
     modified: Option<SystemTime>,
+    /// When content or attributes changed last: a time that nobody can set back.
+    changed: (i64, i64),
     size: u64,
     inode: u64,
 }
@@ -32,18 +34,21 @@ impl Stamp {
     }
 
     fn from_metadata(metadata: &Metadata) -> Stamp {
-        Stamp { modified: metadata.modified().ok(), size: metadata.len(), inode: inode(metadata) }
+        let (changed, inode) = change(metadata);
+        Stamp { modified: metadata.modified().ok(), changed, size: metadata.len(), inode }
     }
 }
 
+/// Time of the last change and inode, where there are such things.
 #[cfg(unix)]
-fn inode(metadata: &Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(metadata)
+fn change(metadata: &Metadata) -> ((i64, i64), u64) {
+    use std::os::unix::fs::MetadataExt;
+    ((metadata.ctime(), metadata.ctime_nsec()), metadata.ino())
 }
 
 #[cfg(not(unix))]
-fn inode(_metadata: &Metadata) -> u64 {
-    0
+fn change(_metadata: &Metadata) -> ((i64, i64), u64) {
+    ((0, 0), 0)
 }
 
 /// Reads a whole file of at most `bytes_max`, with the stamp it had when it was opened.

@@ -1,0 +1,149 @@
+//! The authorizer of a node: which policy applies, and what it says.
+
+use std::path::{Path, PathBuf};
+
+use super::action::{Groups, Policy};
+use super::decision::{Because, Decision};
+use super::folder::{Cache, GROUPS_FILE, is_file_name, is_there};
+use super::question::Question;
+
+/// What an authorizer is told when it starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where policies come from: `rpcauthprovider`.
+    pub kind: Kind,
+    /// The folder of policies, see [`super::policy_folder`].
+    pub folder: PathBuf,
+    /// A policy file that decides nothing allows: `plugin.actionpolicy.allow_unconfigured`.
+    pub allow_unconfigured: bool,
+    /// The policy of agents without one of their own, without `.policy`:
+    /// `plugin.actionpolicy.default_name` when `plugin.actionpolicy.enable_default` is on.
+    pub default_name: Option<String>,
+}
+
+/// A kind of policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// `action_policy`: files of rules.
+    ActionPolicy,
+    /// No kind has this name; everything is denied.
+    Unknown(String),
+}
+
+impl Kind {
+    /// The kind that `rpcauthprovider` names, without regard to case.
+    pub fn named(name: &str) -> Kind {
+        match name.to_ascii_lowercase().as_str() {
+            "action_policy" => Kind::ActionPolicy,
+            _ => Kind::Unknown(name.to_owned()),
+        }
+    }
+}
+
+impl Settings {
+    /// ActionPolicy files in a folder, with everything else as when nothing is configured.
+    pub fn action_policy(folder: impl Into<PathBuf>) -> Settings {
+        Settings {
+            kind: Kind::ActionPolicy,
+            folder: folder.into(),
+            allow_unconfigured: false,
+            default_name: None,
+        }
+    }
+}
+
+/// Says who may call what on a node. Shared by all its requests.
+pub struct Authorizer {
+    settings: Settings,
+    policies: Cache<Policy>,
+    groups: Cache<Groups>,
+}
+
+impl Authorizer {
+    /// An authorizer; reads nothing yet.
+    pub fn new(settings: Settings) -> Authorizer {
+        Authorizer { settings, policies: Cache::default(), groups: Cache::default() }
+    }
+
+    /// What it was made of.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Answers a question. Blocks: files are looked at, and read when they have changed; not to be
+    /// called on the thread of an executor.
+    pub fn decide(&self, question: &Question<'_>) -> Decision {
+        match &self.settings.kind {
+            Kind::ActionPolicy => self.decide_by_action_policy(question),
+            Kind::Unknown(name) => Decision::deny(Because::UnknownProvider(name.clone())),
+        }
+    }
+
+    /// Answers as if `candidate` were the policy file of the agent. The groups are those there are.
+    pub fn decide_if(&self, candidate: &Policy, question: &Question<'_>) -> Decision {
+        self.ask(candidate, question)
+    }
+
+    fn decide_by_action_policy(&self, question: &Question<'_>) -> Decision {
+        let file = match self.policy_file(question.agent) {
+            Ok(Some(file)) => file,
+            Ok(None) => return Decision::deny(Because::NoPolicy(question.agent.to_owned())),
+            Err(decision) => return *decision,
+        };
+        match self.policies.read(&file, Policy::parse) {
+            Ok(policy) => self.ask(&policy, question).in_file(file),
+            Err(error) => Decision::deny(Because::File(error.to_string())).in_file(file),
+        }
+    }
+
+    fn ask(&self, policy: &Policy, question: &Question<'_>) -> Decision {
+        let path = self.settings.folder.join(GROUPS_FILE);
+        let groups = self.read_groups(&path);
+        let groups = groups.as_ref().map(|groups| &**groups).map_err(String::as_str);
+        policy.decide(question, groups, self.settings.allow_unconfigured)
+    }
+
+    /// The groups, none without a file; the error says where and why they cannot be read.
+    fn read_groups(&self, path: &Path) -> Result<std::sync::Arc<Groups>, String> {
+        let place = path.display();
+        match is_there(path) {
+            Ok(false) => return Ok(std::sync::Arc::default()),
+            Ok(true) => {}
+            Err(error) => return Err(format!("{place}: {error}")),
+        }
+        let groups =
+            self.groups.read(path, Groups::parse).map_err(|error| format!("{place}: {error}"))?;
+        match groups.faults().first() {
+            Some(fault) => Err(format!("{place}:{}: {}", fault.line, fault.why)),
+            None => Ok(groups),
+        }
+    }
+
+    /// The file that applies to an agent, if there is one.
+    fn policy_file(&self, agent: &str) -> Result<Option<PathBuf>, Box<Decision>> {
+        if !is_file_name(agent) {
+            return Err(Box::new(Decision::deny(Because::AgentName(agent.to_owned()))));
+        }
+        for name in [Some(agent), self.settings.default_name.as_deref()].into_iter().flatten() {
+            let file = self.settings.folder.join(format!("{name}.policy"));
+            match is_there(&file) {
+                Ok(true) => return Ok(Some(file)),
+                Ok(false) => {}
+                Err(error) => {
+                    let decision = Decision::deny(Because::File(error.to_string()));
+                    return Err(Box::new(decision.in_file(file)));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl std::fmt::Debug for Authorizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authorizer").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,36 @@
+//! What an authorizer is asked.
+
+use std::time::SystemTime;
+
+use serde_json::Value;
+
+use crate::protocol::filter::Filter;
+
+/// One request on one node. Everything that comes from the request has been verified.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// The proven caller: `kind=name`.
+    pub caller: &'a str,
+    /// The agent that would act.
+    pub agent: &'a str,
+    /// Its action.
+    pub action: &'a str,
+    /// The inputs, an object.
+    pub data: &'a Value,
+    /// The facts of the node, an object; nothing when they cannot be read.
+    pub facts: Option<&'a Value>,
+    /// The classes of the node; nothing when they cannot be read.
+    pub classes: Option<&'a [String]>,
+    /// The agents that the node hosts.
+    pub agents: &'a [String],
+    /// The collective the request was made in.
+    pub collective: &'a str,
+    /// Who has sent the request.
+    pub sender: &'a str,
+    /// Seconds for which the request may be acted on.
+    pub ttl_secs: u64,
+    /// When the request was made.
+    pub time: SystemTime,
+    /// Which nodes the request is for.
+    pub filter: &'a Filter,
+}

@@ -20,6 +20,7 @@ pub mod security;
 pub mod server;
 pub mod settings;
 pub mod sys;
+pub mod tokens;
 pub mod util;
 
 pub use api::Choria;

@@ -5,9 +5,11 @@
 
 pub mod crl;
 mod der;
+pub mod ed25519;
 pub mod hash;
 pub mod issue;
 pub mod key;
+pub mod ksuid;
 mod pem;
 pub mod random;
 pub mod rsa;

@@ -1,4 +1,4 @@
-//! RSA PKCS#1 v1.5 with SHA-256: the signature of protocol v1 requests.
+//! RSA PKCS#1 v1.5: the signature of protocol v1 requests (with SHA-256), and of tokens.
 
 use std::fmt;
 
@@ -6,11 +6,12 @@ use ring::rand::SystemRandom;
 use ring::signature::{self, KeyPair, RsaKeyPair, UnparsedPublicKey};
 use rsa::RsaPrivateKey;
 use rsa::pkcs8::EncodePrivateKey;
-use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
 
 use super::der::{self, Reader};
 use super::pem;
+use super::x509::Certificate;
 
 /// Bits a key must have at least.
 pub const BITS_MIN: usize = 2048;
@@ -24,6 +25,8 @@ const OID_RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
 pub enum Error {
     /// There is no private key in the PEM text.
     NoKey,
+    /// There is no public key in the PEM text.
+    NoPublicKey,
     /// The private key is encrypted; keys must be stored without a pass phrase.
     Encrypted,
     /// The key is not an RSA key, which protocol v1 needs.
@@ -53,6 +56,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::NoKey => f.write_str("no private key in PEM form was found"),
+            Error::NoPublicKey => f.write_str("no public key or certificate in PEM form was found"),
             Error::Encrypted => {
                 f.write_str("the private key is encrypted; store it without a pass phrase")
             }
@@ -121,6 +125,12 @@ impl SigningKey {
     pub fn public_key(&self) -> &[u8] {
         self.0.public_key().as_ref()
     }
+
+    /// The public half as a SubjectPublicKeyInfo.
+    pub fn public_half(&self) -> PublicKey {
+        let algorithm = der::sequence(&[&der::oid(OID_RSA), &der::value(der::NULL, &[])]);
+        PublicKey(der::sequence(&[&algorithm, &der::bit_string(self.public_key())]))
+    }
 }
 
 /// Checks a signature with the key of a SubjectPublicKeyInfo
@@ -130,10 +140,86 @@ impl SigningKey {
 /// [`Error::NotRsa`], [`Error::TooSmall`] or [`Error::TooLarge`] for keys that are not used at all,
 /// [`Error::BadSignature`] when the signature does not fit.
 pub fn verify_pkcs1_sha256(public_key: &[u8], message: &[u8], sig: &[u8]) -> Result<(), Error> {
+    verify_pkcs1(Digest::Sha256, public_key, message, sig)
+}
+
+/// The digest inside a signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Digest {
+    /// SHA-256, the only one that is made here.
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
+}
+
+/// [`verify_pkcs1_sha256`] with a digest of choice.
+///
+/// # Errors
+/// As there.
+pub fn verify_pkcs1(
+    digest: Digest,
+    public_key: &[u8],
+    message: &[u8],
+    sig: &[u8],
+) -> Result<(), Error> {
     let key = usable_key(public_key)?;
-    UnparsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, key)
-        .verify(message, sig)
-        .map_err(|_| Error::BadSignature)
+    let parameters = match digest {
+        Digest::Sha256 => &signature::RSA_PKCS1_2048_8192_SHA256,
+        Digest::Sha384 => &signature::RSA_PKCS1_2048_8192_SHA384,
+        Digest::Sha512 => &signature::RSA_PKCS1_2048_8192_SHA512,
+    };
+    UnparsedPublicKey::new(parameters, key).verify(message, sig).map_err(|_| Error::BadSignature)
+}
+
+/// An RSA public key that may be used: a SubjectPublicKeyInfo, checked once.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PublicKey(Vec<u8>);
+
+impl PublicKey {
+    /// Takes the key of a `PUBLIC KEY` or a `CERTIFICATE` block, the first one in the text.
+    ///
+    /// # Errors
+    /// [`Error::NoPublicKey`] when there is neither, [`Error::NotRsa`], [`Error::TooSmall`], [`Error::TooLarge`] or
+    /// [`Error::Damaged`] for keys that are not used.
+    pub fn from_pem(text: &[u8]) -> Result<Self, Error> {
+        if let Ok(info) = SubjectPublicKeyInfoDer::from_pem_slice(text) {
+            return Self::from_der(&info);
+        }
+        let certificate = CertificateDer::from_pem_slice(text).map_err(|_| Error::NoPublicKey)?;
+        let certificate = Certificate::from_der(&certificate)
+            .map_err(|error| Error::Damaged { reason: error.to_string() })?;
+        Self::from_der(certificate.public_key_der())
+    }
+
+    /// Takes a SubjectPublicKeyInfo.
+    ///
+    /// # Errors
+    /// As [`PublicKey::from_pem`].
+    pub fn from_der(info: &[u8]) -> Result<Self, Error> {
+        usable_key(info)?;
+        Ok(Self(info.to_vec()))
+    }
+
+    /// Checks a signature.
+    ///
+    /// # Errors
+    /// [`Error::BadSignature`].
+    pub fn verify(&self, digest: Digest, message: &[u8], sig: &[u8]) -> Result<(), Error> {
+        verify_pkcs1(digest, &self.0, message, sig)
+    }
+
+    /// The first half of the SHA-256 of the key as hexadecimal text: enough to tell keys apart in a log.
+    pub fn fingerprint(&self) -> String {
+        super::hash::sha256_hex(&self.0)[..32].to_owned()
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({})", self.fingerprint())
+    }
 }
 
 /// The PKCS#1 key inside a SubjectPublicKeyInfo when it is one that may be used.
@@ -175,8 +261,6 @@ pub fn generate_2048() -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::x509::Certificate;
-    use rustls_pki_types::CertificateDer;
 
     fn captured(name: &str) -> Vec<u8> {
         let path = format!("{}/testdata/wire/v1/pki/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -202,6 +286,11 @@ mod tests {
             assert_eq!(verify_pkcs1_sha256(&public, b"text", sig), Err(Error::BadSignature));
         }
         assert_eq!(format!("{key:?}"), "SigningKey(..)");
+        let public = PublicKey::from_pem(&captured("alice.mcollective.pem")).unwrap();
+        assert_eq!(public.verify(Digest::Sha256, b"text", &sig), Ok(()));
+        assert_eq!(public.verify(Digest::Sha384, b"text", &sig), Err(Error::BadSignature));
+        assert_eq!(public.verify(Digest::Sha512, b"text", &sig), Err(Error::BadSignature));
+        assert_eq!(public, key.public_half());
     }
 
     #[test]
@@ -233,6 +322,10 @@ mod tests {
         assert_eq!(error(&block("ENCRYPTED PRIVATE KEY")), Error::Encrypted);
         assert_eq!(error(&block("EC PRIVATE KEY")), Error::NotRsa);
         assert!(matches!(error(&block("RSA PRIVATE KEY")), Error::Damaged { .. }));
+        let public = |label| PublicKey::from_pem(block(label).as_bytes());
+        assert_eq!(public("PRIVATE KEY"), Err(Error::NoPublicKey));
+        assert!(matches!(public("PUBLIC KEY"), Err(Error::Damaged { .. })));
+        assert!(matches!(public("CERTIFICATE"), Err(Error::Damaged { .. })));
         assert!(Error::TooSmall { bits: Some(1024) }.to_string().contains("1024 bits"));
     }
 }

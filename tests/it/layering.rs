@@ -13,6 +13,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("config", 1),
     ("protocol", 2),
     ("ddl", 2),
+    ("tokens", 2),
     ("nats::codec", 2),
     ("nats::subject", 2),
     ("security", 3),

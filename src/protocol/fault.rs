@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write};
 
+use super::Version;
+
 /// The envelope a fault was found in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layer {
@@ -48,8 +50,11 @@ pub enum Fault {
         /// What the JSON reader said.
         reason: String,
     },
-    /// A v2 message; this build speaks v1 only.
-    VersionTwo,
+    /// A message of the other version of the protocol than the one in use.
+    Version {
+        /// The version of the message.
+        found: Version,
+    },
     /// `protocol` names something else.
     Protocol {
         /// Where.
@@ -87,17 +92,19 @@ pub enum Fault {
         /// How many characters it has.
         chars: usize,
     },
-    /// The time to live is below 30 seconds.
+    /// The time to live is below what the version demands.
     Ttl {
         /// The seconds asked for.
         secs: u64,
+        /// The least.
+        least: u64,
     },
-    /// A time that no clock of this system can show.
+    /// A time that no clock of this system can show, or that the version does not have.
     Time {
         /// Where.
         layer: Layer,
-        /// The seconds since 1970.
-        secs: i64,
+        /// Since 1970, in the unit of the version.
+        value: i64,
     },
     /// The payload is not UTF-8, which v1 needs.
     Payload {
@@ -122,8 +129,11 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::Json { layer, reason } => write!(f, "cannot read the {layer}: {reason}"),
-            Fault::VersionTwo => {
-                f.write_str("cannot read the transport: protocol v2 is not supported by this build")
+            Fault::Version { found } => {
+                write!(
+                    f,
+                    "refused a message of protocol {found}: this network speaks the other version"
+                )
             }
             Fault::Protocol { layer, found } => {
                 write!(f, "cannot read the {layer}: unknown protocol {found:?}")
@@ -141,11 +151,11 @@ impl fmt::Display for Fault {
             Fault::RequestId { chars } => {
                 write!(f, "refused the request: requestid has {chars} characters, it must have 32")
             }
-            Fault::Ttl { secs } => {
-                write!(f, "refused the request: ttl is {secs} seconds, it must be at least 30")
+            Fault::Ttl { secs, least } => {
+                write!(f, "refused the request: ttl is {secs} seconds, it must be at least {least}")
             }
-            Fault::Time { layer, secs } => {
-                write!(f, "refused the {layer}: time {secs} is out of range")
+            Fault::Time { layer, value } => {
+                write!(f, "refused the {layer}: time {value} is out of range")
             }
             Fault::Payload { layer } => {
                 write!(f, "refused the {layer}: a v1 message must be UTF-8 text")

@@ -28,3 +28,7 @@ pub const FILTER_ENTRY_BYTES_MAX: usize = 16 * 1024;
 pub const REQUEST_ID_CHARS: usize = 32;
 /// Smallest time to live of a v1 request, seconds.
 pub const TTL_SECS_MIN: u64 = 30;
+/// Smallest time to live of a v2 request, seconds.
+pub const TTL_SECS_MIN_V2: u64 = 1;
+/// Bytes of a token in a v2 envelope: those with a policy inside are long.
+pub const TOKEN_BYTES_MAX: usize = 64 * 1024;

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::json::base64_decode;
-use super::{Fault, Federation, Filter, Hop, Version, v1};
+use super::{Fault, Federation, Filter, Hop, Version, v1, v2};
 use crate::crypto::random;
 
 /// A request to an agent.
@@ -11,7 +11,7 @@ use crate::crypto::random;
 pub struct Request {
     /// Version it came in, or goes out, as.
     pub version: Version,
-    /// Id, copied into each reply; 32 characters in v1.
+    /// Id, copied into each reply; 32 characters in v1, a KSUID by convention in v2.
     pub id: String,
     /// Identity of the host it was made on. Not proven.
     pub sender: String,
@@ -54,6 +54,15 @@ impl Request {
         }
     }
 
+    /// The same request in another version, with a new id in the form of that version.
+    pub fn in_version(self, version: Version) -> Self {
+        let id = match version {
+            Version::V1 => random::request_id(),
+            Version::V2 => v2::request_id(self.time),
+        };
+        Request { version, id, ..self }
+    }
+
     /// Reads the request text of a secure request and checks it against the published schema.
     ///
     /// # Errors
@@ -61,7 +70,7 @@ impl Request {
     pub fn decode(version: Version, text: &[u8]) -> Result<Self, Fault> {
         match version {
             Version::V1 => v1::decode_request(text),
-            Version::V2 => Err(Fault::VersionTwo),
+            Version::V2 => v2::decode_request(text),
         }
     }
 
@@ -72,7 +81,7 @@ impl Request {
     pub fn encode(&self) -> Result<String, Fault> {
         match self.version {
             Version::V1 => v1::encode_request(self),
-            Version::V2 => Err(Fault::VersionTwo),
+            Version::V2 => v2::encode_request(self),
         }
     }
 
@@ -138,7 +147,7 @@ impl Reply {
     pub fn decode(version: Version, text: &[u8]) -> Result<Self, Fault> {
         match version {
             Version::V1 => v1::decode_reply(text),
-            Version::V2 => Err(Fault::VersionTwo),
+            Version::V2 => v2::decode_reply(text),
         }
     }
 
@@ -149,7 +158,7 @@ impl Reply {
     pub fn encode(&self) -> Result<String, Fault> {
         match self.version {
             Version::V1 => v1::encode_reply(self),
-            Version::V2 => Err(Fault::VersionTwo),
+            Version::V2 => Ok(v2::encode_reply(self)),
         }
     }
 }

@@ -17,35 +17,17 @@ pub type Hop = [String; 3];
 
 /// What a message carries while it passes between collectives. Present means federated, even when
 /// every field is empty.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Federation {
     /// Id of the request for the federation brokers.
-    #[serde(
-        rename = "req",
-        default,
-        deserialize_with = "null_is_default",
-        skip_serializing_if = "String::is_empty"
-    )]
     pub request_id: String,
     /// The reply subject that a federation broker saved.
-    #[serde(
-        rename = "reply-to",
-        default,
-        deserialize_with = "null_is_default",
-        skip_serializing_if = "String::is_empty"
-    )]
     pub reply_to: String,
     /// Subjects the federation broker publishes to.
-    #[serde(
-        rename = "target",
-        default,
-        deserialize_with = "null_is_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
     pub targets: Vec<String>,
 }
 
-/// The outermost envelope (v1: `choria:transport:1`).
+/// The outermost envelope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transport {
     /// Version of this and all inner layers.
@@ -63,10 +45,10 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// A v1 transport for `data` from `sender`.
-    pub fn new(data: Vec<u8>, sender: &str) -> Self {
+    /// A transport for `data` from `sender`.
+    pub fn new(version: Version, data: Vec<u8>, sender: &str) -> Self {
         Transport {
-            version: Version::V1,
+            version,
             data,
             reply_to: None,
             sender: (!sender.is_empty()).then(|| sender.to_owned()),
@@ -78,46 +60,39 @@ impl Transport {
     /// Reads a message as it came from the network.
     ///
     /// # Errors
-    /// [`Fault::VersionTwo`] for a v2 message, else what is wrong with it.
+    /// What is wrong with it.
     pub fn decode(text: &[u8]) -> Result<Self, Fault> {
         Fault::bound(LAYER, "message", text.len(), limits::TRANSPORT_BYTES_MAX)?;
-        let wire: WireTransport<'_> = json::decode(LAYER, text)?;
-        match &*wire.protocol {
-            PROTOCOL_V1 => {}
-            PROTOCOL_V2 => return Err(Fault::VersionTwo),
-            other => {
-                return Err(Fault::Protocol { layer: LAYER, found: super::fault::short(other) });
-            }
+        let probe: Probe<'_> = json::decode(LAYER, text)?;
+        match &*probe.protocol {
+            PROTOCOL_V1 => Self::from_wire(Version::V1, json::decode::<Wire<'_, V1>>(LAYER, text)?),
+            PROTOCOL_V2 => Self::from_wire(Version::V2, json::decode::<Wire<'_, V2>>(LAYER, text)?),
+            other => Err(Fault::Protocol { layer: LAYER, found: super::fault::short(other) }),
         }
-        let headers = wire.headers;
-        headers.check()?;
-        let data = base64_decode(wire.data.as_bytes())
+    }
+
+    fn from_wire<'a, H: Headers<'a>>(version: Version, wire: Wire<'a, H>) -> Result<Self, Fault> {
+        let mut transport = Transport::new(version, Vec::new(), "");
+        wire.headers.move_into(&mut transport);
+        H::check(&transport)?;
+        transport.data = base64_decode(wire.data.as_bytes())
             .ok_or(Fault::Base64 { layer: LAYER, field: "data" })?;
-        Ok(Transport {
-            version: Version::V1,
-            data,
-            reply_to: Some(headers.reply_to.into_owned()).filter(|text| !text.is_empty()),
-            sender: Some(headers.sender.into_owned()).filter(|text| !text.is_empty()),
-            hops: headers.hops.into_owned(),
-            federation: headers.federation.map(Cow::into_owned),
-        })
+        Ok(transport)
     }
 
     /// The bytes to publish.
     pub fn encode(&self) -> Vec<u8> {
-        json::encode(&WireTransport {
-            protocol: Cow::Borrowed(match self.version {
-                Version::V1 => PROTOCOL_V1,
-                Version::V2 => PROTOCOL_V2,
-            }),
-            data: Cow::Owned(BASE64.encode(&self.data)),
-            headers: Headers {
-                reply_to: Cow::Borrowed(self.reply_to.as_deref().unwrap_or_default()),
-                sender: Cow::Borrowed(self.sender.as_deref().unwrap_or_default()),
-                hops: Cow::Borrowed(&self.hops),
-                federation: self.federation.as_ref().map(Cow::Borrowed),
-            },
-        })
+        let data = Cow::Owned(BASE64.encode(&self.data));
+        match self.version {
+            Version::V1 => {
+                let (protocol, headers) = (Cow::Borrowed(PROTOCOL_V1), V1::of(self));
+                json::encode(&Wire { protocol, data, headers })
+            }
+            Version::V2 => {
+                let (protocol, headers) = (Cow::Borrowed(PROTOCOL_V2), V2::of(self));
+                json::encode(&Wire { protocol, data, headers })
+            }
+        }
     }
 
     /// Records one step of the way; beyond [`limits::HOPS_MAX`] nothing is recorded.
@@ -128,62 +103,143 @@ impl Transport {
     }
 }
 
+/// What tells the versions apart.
+#[derive(Deserialize)]
+struct Probe<'a> {
+    #[serde(borrow)]
+    protocol: Cow<'a, str>,
+}
+
 #[derive(Serialize, Deserialize)]
-struct WireTransport<'a> {
+#[serde(bound(deserialize = "H: Default + Deserialize<'de>"))]
+struct Wire<'a, H> {
     #[serde(borrow)]
     protocol: Cow<'a, str>,
     #[serde(borrow)]
     data: Cow<'a, str>,
-    #[serde(borrow, default, deserialize_with = "null_is_default")]
-    headers: Headers<'a>,
+    #[serde(default, deserialize_with = "null_is_default")]
+    headers: H,
 }
 
-#[derive(Default, Serialize, Deserialize)]
-struct Headers<'a> {
-    #[serde(
-        rename = "reply-to",
-        default,
-        deserialize_with = "null_is_default",
-        skip_serializing_if = "str::is_empty"
-    )]
-    reply_to: Cow<'a, str>,
-    #[serde(
-        rename = "mc_sender",
-        default,
-        deserialize_with = "null_is_default",
-        skip_serializing_if = "str::is_empty"
-    )]
-    sender: Cow<'a, str>,
-    #[serde(
-        rename = "seen-by",
-        default,
-        deserialize_with = "null_is_default",
-        skip_serializing_if = "<[Hop]>::is_empty"
-    )]
-    hops: Cow<'a, [Hop]>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    federation: Option<Cow<'a, Federation>>,
+/// The headers of one version.
+trait Headers<'a> {
+    /// Those of a transport.
+    fn of(transport: &'a Transport) -> Self;
+    /// Puts them where they belong.
+    fn move_into(self, transport: &mut Transport);
+    /// Our limits, under the names of the version.
+    fn check(transport: &Transport) -> Result<(), Fault>;
 }
 
-impl Headers<'_> {
-    fn check(&self) -> Result<(), Fault> {
-        let bound = |field, size, limit| Fault::bound(LAYER, field, size, limit);
-        bound("reply-to", self.reply_to.len(), limits::SUBJECT_BYTES_MAX)?;
-        bound("mc_sender", self.sender.len(), limits::NAME_BYTES_MAX)?;
-        bound("seen-by", self.hops.len(), limits::HOPS_MAX)?;
-        for text in self.hops.iter().flatten() {
-            bound("seen-by", text.len(), limits::HOP_BYTES_MAX)?;
+/// The headers of a version: always the same fields, each time under other names.
+macro_rules! headers {
+    ($name:ident, $federation:ident, $reply_to:literal, $sender:literal, $hops:literal,
+     $request_id:literal, $saved:literal, $targets:literal) => {
+        #[derive(Default, Serialize, Deserialize)]
+        struct $name<'a> {
+            #[serde(
+                                                rename = $reply_to,
+                                                default,
+                                                deserialize_with = "null_is_default",
+                                                skip_serializing_if = "str::is_empty"
+                                            )]
+            reply_to: Cow<'a, str>,
+            #[serde(
+                                                rename = $sender,
+                                                default,
+                                                deserialize_with = "null_is_default",
+                                                skip_serializing_if = "str::is_empty"
+                                            )]
+            sender: Cow<'a, str>,
+            #[serde(
+                                                rename = $hops,
+                                                default,
+                                                deserialize_with = "null_is_default",
+                                                skip_serializing_if = "<[Hop]>::is_empty"
+                                            )]
+            hops: Cow<'a, [Hop]>,
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            federation: Option<$federation<'a>>,
         }
-        let Some(federation) = &self.federation else { return Ok(()) };
-        bound("federation.req", federation.request_id.len(), limits::NAME_BYTES_MAX)?;
-        bound("federation.reply-to", federation.reply_to.len(), limits::SUBJECT_BYTES_MAX)?;
-        bound("federation.target", federation.targets.len(), limits::FEDERATION_TARGETS_MAX)?;
-        for text in &federation.targets {
-            bound("federation.target", text.len(), limits::SUBJECT_BYTES_MAX)?;
+
+        #[derive(Serialize, Deserialize)]
+        struct $federation<'a> {
+            #[serde(
+                                                rename = $request_id,
+                                                default,
+                                                deserialize_with = "null_is_default",
+                                                skip_serializing_if = "str::is_empty"
+                                            )]
+            request_id: Cow<'a, str>,
+            #[serde(
+                                                rename = $saved,
+                                                default,
+                                                deserialize_with = "null_is_default",
+                                                skip_serializing_if = "str::is_empty"
+                                            )]
+            reply_to: Cow<'a, str>,
+            #[serde(
+                                                rename = $targets,
+                                                default,
+                                                deserialize_with = "null_is_default",
+                                                skip_serializing_if = "<[String]>::is_empty"
+                                            )]
+            targets: Cow<'a, [String]>,
         }
-        Ok(())
-    }
+
+        impl<'a> Headers<'a> for $name<'a> {
+            fn of(transport: &'a Transport) -> Self {
+                $name {
+                    reply_to: Cow::Borrowed(transport.reply_to.as_deref().unwrap_or_default()),
+                    sender: Cow::Borrowed(transport.sender.as_deref().unwrap_or_default()),
+                    hops: Cow::Borrowed(&transport.hops),
+                    federation: transport.federation.as_ref().map(|federation| $federation {
+                        request_id: Cow::Borrowed(&federation.request_id),
+                        reply_to: Cow::Borrowed(&federation.reply_to),
+                        targets: Cow::Borrowed(&federation.targets),
+                    }),
+                }
+            }
+
+            fn move_into(self, transport: &mut Transport) {
+                let filled = |text: Cow<'_, str>| (!text.is_empty()).then(|| text.into_owned());
+                transport.reply_to = filled(self.reply_to);
+                transport.sender = filled(self.sender);
+                transport.hops = self.hops.into_owned();
+                transport.federation = self.federation.map(|federation| Federation {
+                    request_id: federation.request_id.into_owned(),
+                    reply_to: federation.reply_to.into_owned(),
+                    targets: federation.targets.into_owned(),
+                });
+            }
+
+            fn check(transport: &Transport) -> Result<(), Fault> {
+                let bound = |field, size, limit| Fault::bound(LAYER, field, size, limit);
+                let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+                bound($reply_to, length(&transport.reply_to), limits::SUBJECT_BYTES_MAX)?;
+                bound($sender, length(&transport.sender), limits::NAME_BYTES_MAX)?;
+                bound($hops, transport.hops.len(), limits::HOPS_MAX)?;
+                for text in transport.hops.iter().flatten() {
+                    bound($hops, text.len(), limits::HOP_BYTES_MAX)?;
+                }
+                let Some(federation) = &transport.federation else { return Ok(()) };
+                let field = concat!("federation.", $request_id);
+                bound(field, federation.request_id.len(), limits::NAME_BYTES_MAX)?;
+                let field = concat!("federation.", $saved);
+                bound(field, federation.reply_to.len(), limits::SUBJECT_BYTES_MAX)?;
+                let field = concat!("federation.", $targets);
+                bound(field, federation.targets.len(), limits::FEDERATION_TARGETS_MAX)?;
+                for text in &federation.targets {
+                    bound(field, text.len(), limits::SUBJECT_BYTES_MAX)?;
+                }
+                Ok(())
+            }
+        }
+    };
 }
+
+headers!(V1, FederationV1, "reply-to", "mc_sender", "seen-by", "req", "reply-to", "target");
+headers!(V2, FederationV2, "reply", "sender", "trace", "request", "reply", "targets");
 
 #[cfg(test)]
 mod tests {
@@ -191,7 +247,7 @@ mod tests {
 
     #[test]
     fn round_trip_and_order_of_fields() {
-        let mut transport = Transport::new(b"{}".to_vec(), "shell.example.net");
+        let mut transport = Transport::new(Version::V1, b"{}".to_vec(), "shell.example.net");
         assert_eq!(
             String::from_utf8_lossy(&transport.encode()),
             r#"{"protocol":"choria:transport:1","data":"e30=","headers":{"mc_sender":"shell.example.net"}}"#
@@ -212,19 +268,43 @@ mod tests {
     }
 
     #[test]
+    fn the_second_version_has_other_names() {
+        let mut transport = Transport::new(Version::V2, b"{}".to_vec(), "shell.example.net");
+        assert_eq!(
+            String::from_utf8_lossy(&transport.encode()),
+            r#"{"protocol":"io.choria.protocol.v2.transport","data":"e30=","headers":{"sender":"shell.example.net"}}"#
+        );
+        transport.reply_to = Some("choria.reply.x.y".to_owned());
+        transport.append_hop("in", "me", "out");
+        transport.federation = Some(Federation {
+            request_id: "r".to_owned(),
+            reply_to: "saved".to_owned(),
+            targets: vec!["t.1".to_owned(), "t.2".to_owned()],
+        });
+        let text = transport.encode();
+        assert_eq!(
+            String::from_utf8_lossy(&text),
+            r#"{"protocol":"io.choria.protocol.v2.transport","data":"e30=","headers":{"reply":"choria.reply.x.y","sender":"shell.example.net","trace":[["in","me","out"]],"federation":{"request":"r","reply":"saved","targets":["t.1","t.2"]}}}"#
+        );
+        assert_eq!(Transport::decode(&text), Ok(transport.clone()));
+        // Names of the other version are unknown, whatever they hold.
+        let mixed =
+            String::from_utf8(text).unwrap().replace("{\"reply\"", "{\"reply-to\":5,\"reply\"");
+        assert_eq!(Transport::decode(mixed.as_bytes()), Ok(transport));
+        let bare = br#"{"data":"","protocol":"io.choria.protocol.v2.transport"}"#;
+        assert_eq!(Transport::decode(bare), Ok(Transport::new(Version::V2, Vec::new(), "")));
+        let long = r#"{"protocol":"io.choria.protocol.v2.transport","data":"","headers":{"trace":[["a","b"]]}}"#;
+        assert!(matches!(Transport::decode(long.as_bytes()), Err(Fault::Json { .. })));
+    }
+
+    #[test]
     fn what_is_read_and_what_is_refused() {
         let decode = |text: &str| Transport::decode(text.as_bytes());
         let json = |text: &str| matches!(decode(text), Err(Fault::Json { layer: LAYER, .. }));
         let bare = decode(r#"{"x":[{}],"data":"e30=","protocol":"choria:transport:1"}"#).unwrap();
-        assert_eq!(bare, Transport { sender: None, ..Transport::new(b"{}".to_vec(), "") });
+        assert_eq!(bare, Transport::new(Version::V1, b"{}".to_vec(), ""));
         let nulls = r#"{"protocol":"choria:transport:1","data":"","headers":{"reply-to":null,"seen-by":null,"federation":{"target":null}}}"#;
         assert_eq!(decode(nulls).unwrap().federation, Some(Federation::default()));
-        assert_eq!(
-            decode(
-                r#"{"protocol":"io.choria.protocol.v2.transport","data":"e30=","headers":{"trace":[["a","b","c"]]}}"#
-            ),
-            Err(Fault::VersionTwo)
-        );
         assert!(matches!(
             decode(r#"{"protocol":"choria:transport:3","data":""}"#),
             Err(Fault::Protocol { .. })
@@ -255,7 +335,7 @@ mod tests {
 
     #[test]
     fn hops_stop_at_the_limit() {
-        let mut transport = Transport::new(Vec::new(), "x");
+        let mut transport = Transport::new(Version::V2, Vec::new(), "x");
         for _ in 0..limits::HOPS_MAX + 5 {
             transport.append_hop("a", "b", "c");
         }

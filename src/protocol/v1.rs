@@ -201,7 +201,7 @@ fn check_request(request: &Request) -> Result<(), Fault> {
     Fault::filled(layer, "collective", &request.collective, limits::NAME_BYTES_MAX)?;
     Fault::filled(layer, "agent", &request.agent, limits::NAME_BYTES_MAX)?;
     if request.ttl_secs < limits::TTL_SECS_MIN {
-        return Err(Fault::Ttl { secs: request.ttl_secs });
+        return Err(Fault::Ttl { secs: request.ttl_secs, least: limits::TTL_SECS_MIN });
     }
     request.filter.check()
 }
@@ -210,7 +210,7 @@ fn payload_text(layer: Layer, payload: &[u8]) -> Result<&str, Fault> {
     std::str::from_utf8(payload).map_err(|_| Fault::Payload { layer })
 }
 
-fn expect_protocol(layer: Layer, found: &str, expected: &str) -> Result<(), Fault> {
+pub(super) fn expect_protocol(layer: Layer, found: &str, expected: &str) -> Result<(), Fault> {
     if found == expected {
         return Ok(());
     }
@@ -236,7 +236,7 @@ fn from_unix(layer: Layer, secs: i64) -> Result<SystemTime, Fault> {
     } else {
         SystemTime::UNIX_EPOCH.checked_add(distance)
     };
-    time.ok_or(Fault::Time { layer, secs })
+    time.ok_or(Fault::Time { layer, value: secs })
 }
 
 #[derive(Serialize, Deserialize)]

@@ -8,9 +8,8 @@ use smol::Executor;
 use super::error::Error;
 use super::parcel::parcels;
 use crate::nats;
-use crate::protocol::limits::TTL_SECS_MIN;
 use crate::protocol::{Request, Transport, subject};
-use crate::security::Provider;
+use crate::security::{Provider, RemoteSigner};
 
 /// How long a flush after publishing may take.
 const FLUSH_LIMIT: Duration = Duration::from_secs(30);
@@ -29,7 +28,7 @@ pub struct ClientOptions {
     pub collectives: Vec<String>,
     /// The collective asked when none is named; its name begins every reply subject.
     pub main_collective: String,
-    /// How long servers may act on a request; at least 30 seconds.
+    /// How long servers may act on a request; at least 30 seconds in protocol v1.
     pub ttl: Duration,
     /// How long answers to a discovery are waited for; also added to the time agents get.
     pub discovery_timeout: Duration,
@@ -39,6 +38,8 @@ pub struct ClientOptions {
     pub require_filter: bool,
     /// Federations that requests go through; none means a direct connection.
     pub federations: Vec<String>,
+    /// Signs requests in the place of `security`, when there is one.
+    pub signer: Option<Arc<dyn RemoteSigner>>,
     /// Runs the tasks of requests.
     pub executor: Arc<Executor<'static>>,
 }
@@ -66,6 +67,7 @@ pub(super) struct Settings {
     pub(super) windowed_discovery: bool,
     pub(super) require_filter: bool,
     pub(super) federations: Vec<String>,
+    pub(super) signer: Option<Arc<dyn RemoteSigner>>,
     pub(super) executor: Arc<Executor<'static>>,
 }
 
@@ -86,6 +88,7 @@ impl Client {
             windowed_discovery: options.windowed_discovery,
             require_filter: options.require_filter,
             federations: options.federations,
+            signer: options.signer,
             executor: options.executor,
         };
         let caller = settings.security.caller();
@@ -134,18 +137,20 @@ impl Client {
         ttl: Option<Duration>,
     ) -> Request {
         let settings = self.settings();
+        let version = settings.security.version();
         let mut request =
-            Request::new(agent, collective, &settings.identity, self.caller(), SystemTime::now());
-        request.ttl_secs = ttl.unwrap_or(settings.ttl).as_secs().max(TTL_SECS_MIN);
+            Request::new(agent, collective, &settings.identity, self.caller(), SystemTime::now())
+                .in_version(version);
+        request.ttl_secs = ttl.unwrap_or(settings.ttl).as_secs().max(version.ttl_secs_min());
         request
     }
 
-    /// Signs a request. The result can be published to any number of subjects.
-    pub(super) fn seal(&self, request: &Request, reply_to: &str) -> Result<Transport, Error> {
+    /// Signs a request, or lets the remote signer do it. The result can be published to any number of subjects.
+    pub(super) async fn seal(&self, request: &Request, reply_to: &str) -> Result<Transport, Error> {
         let settings = self.settings();
-        let secure = settings.security.secure_request(request).map_err(Error::Sign)?;
-        let mut transport =
-            Transport::new(secure.encode().map_err(Error::Request)?, &settings.identity);
+        let signed = settings.security.sign_with(request, settings.signer.as_deref()).await;
+        let data = signed.map_err(Error::Sign)?;
+        let mut transport = Transport::new(request.version, data, &settings.identity);
         transport.reply_to = Some(reply_to.to_owned());
         let url = self.inner.nats.connected_url().unwrap_or_else(|| "unknown".to_owned());
         transport.append_hop(&url, &settings.identity, &url);

@@ -106,7 +106,7 @@ impl Client {
         request.filter = discovery.filter.clone();
         request.message = DISCOVERY_PING.to_vec();
         let reply_to = self.reply_subject(collective, &request.id);
-        let transport = self.seal(&request, &reply_to)?;
+        let transport = self.seal(&request, &reply_to).await?;
         let subscription = self.nats().subscribe(&reply_to, None)?;
         let published = Instant::now();
         self.publish(&transport, &request.id, &[subject::broadcast_agent(collective, AGENT)])

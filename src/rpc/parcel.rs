@@ -42,13 +42,14 @@ pub(super) fn parcels<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Version;
 
     fn targets(count: usize) -> Vec<String> {
         (0..count).map(|n| format!("mcollective.node.n{n}")).collect()
     }
 
     fn transport() -> Transport {
-        Transport::new(b"secure".to_vec(), "shell")
+        Transport::new(Version::V1, b"secure".to_vec(), "shell")
     }
 
     #[test]

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use super::identity::is_addressable;
 use crate::protocol::rpc::{ReplyBody, StatusCode};
-use crate::protocol::v1::SecureReply;
 use crate::protocol::{Fault, Reply, Transport};
 use crate::security::{Denied, Provider};
 use crate::util::time;
@@ -116,8 +115,7 @@ pub(super) fn open(
     request_id: &str,
 ) -> Result<Reply, ReplyFault> {
     let transport = Transport::decode(payload).map_err(ReplyFault::Wire)?;
-    let secure = SecureReply::decode(&transport.data).map_err(ReplyFault::Wire)?;
-    let reply = security.open_reply(&secure).map_err(ReplyFault::Denied)?;
+    let reply = security.decode_reply(&transport).map_err(ReplyFault::Denied)?;
     if reply.request_id != request_id {
         return Err(ReplyFault::OtherRequest(reply.request_id.chars().take(64).collect()));
     }

@@ -93,7 +93,7 @@ impl Client {
             }
         })?;
         // Signed here once, so that a key that cannot be used is known at once.
-        let first = self.seal(&plan.request, &plan.reply_to)?;
+        let first = self.seal(&plan.request, &plan.reply_to).await?;
         let subscription = self.nats().subscribe(&plan.reply_to, None)?;
         let (sender, replies) = flume::bounded(REPLIES_QUEUED_MAX);
         let shared = Arc::new(Shared {
@@ -134,7 +134,7 @@ impl Client {
                 Timer::after(plan.sleep).await;
                 plan.request.time = SystemTime::now();
             }
-            let transport = self.seal(&plan.request, reply_to)?;
+            let transport = self.seal(&plan.request, reply_to).await?;
             self.publish(&transport, &plan.request.id, &batch.subjects).await?;
         }
         Ok(plan.request.id)
@@ -306,7 +306,7 @@ impl Run {
             return Ok(None);
         }
         self.plan.request.time = SystemTime::now();
-        self.client.seal(&self.plan.request, &self.plan.reply_to).map(Some)
+        self.client.seal(&self.plan.request, &self.plan.reply_to).await.map(Some)
     }
 
     /// Publishes to some subjects while replies come in already, then waits for the rest.

@@ -9,12 +9,15 @@ mod authority;
 mod caller;
 mod denied;
 mod doubt;
+mod own;
 mod provider;
 pub mod replay;
 mod revocation;
 mod settings;
 mod setup;
+mod signer;
 pub mod tls;
+mod x509;
 
 pub use authority::Authority;
 pub use denied::{Denied, ReplayLimit};
@@ -23,6 +26,7 @@ pub use provider::{Provider, SignError, Verified};
 pub use replay::ReplayCache;
 pub use settings::{Kind, Settings};
 pub use setup::{Problem, SetupError, What};
+pub use signer::{Refused, RemoteSigner, Signing};
 
 #[cfg(test)]
 mod testkit;

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::setup::What;
+
 /// Where the files of a provider come from; decides the words of set-up errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -70,6 +72,11 @@ impl Settings {
             security_on: true,
             tls: true,
         }
+    }
+
+    /// Whether a file has to be there at the start.
+    pub(super) fn needs(&self, _what: What) -> bool {
+        self.tls
     }
 
     pub(super) fn allows_legacy_certificates(&self) -> bool {

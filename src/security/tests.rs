@@ -3,7 +3,7 @@ use super::*;
 use crate::crypto::issue::{Authority as Issuer, KeyKind, LeafRequest};
 use crate::crypto::rsa;
 use crate::protocol::v1::{SecureReply, SecureRequest};
-use crate::protocol::{Fault, Request, Transport};
+use crate::protocol::{Fault, Request, Transport, Version};
 use std::time::{Duration, SystemTime};
 
 /// Requests that go-choria servers answered, and who they are from.
@@ -85,7 +85,7 @@ fn captured_signatures_are_reproduced() {
     let alice = captured_provider("alice.mcollective", "alice.mcollective");
     let (_, decoded) = transport("rpcutil_ping.request");
     let verified = alice.decode_request(&decoded, captured_time("rpcutil_ping")).unwrap();
-    let ours = alice.secure_request(&verified.request).unwrap();
+    let ours = secured(&alice, &verified.request);
     assert_eq!(ours.encode().unwrap(), decoded.data);
 }
 
@@ -138,11 +138,21 @@ fn a_request(caller: &str) -> Request {
     request
 }
 
+/// A request signed by this provider.
+fn secured(signer: &Provider, request: &Request) -> SecureRequest {
+    SecureRequest::decode(&signer.sign(request).unwrap()).unwrap()
+}
+
+/// What this provider says to a signed request.
+fn verify(server: &Provider, secure: &SecureRequest) -> Result<Verified, Denied> {
+    server.verify(Version::V1, &secure.encode().unwrap(), now())
+}
+
 /// What a server says to a request of `issued`'s owner that claims to be from `caller`.
 fn verdict(issued: &crate::crypto::issue::Issued, caller: &str) -> Result<Verified, Denied> {
     let client = provider("ignored", issued, |_| ());
-    let secure = client.secure_request(&a_request(caller)).unwrap();
-    verifying_server().verify(&secure, now())
+    let secure = secured(&client, &a_request(caller));
+    verify(&verifying_server(), &secure)
 }
 
 /// A server that trusts the authority of these tests.
@@ -202,13 +212,13 @@ fn altered_requests_are_refused() {
     let alice = issue(authority(), "a.mcollective", |_| ());
     let client = provider("a.mcollective", &alice, |_| ());
     let server = verifying_server();
-    let good = client.secure_request(&a_request(&client.caller())).unwrap();
+    let good = secured(&client, &a_request(&client.caller()));
     assert_eq!(client.caller(), "choria=a.mcollective");
-    assert!(server.verify(&good, now()).is_ok());
+    assert!(verify(&server, &good).is_ok());
     let denied = |change: fn(&mut SecureRequest)| {
         let mut altered = good.clone();
         change(&mut altered);
-        server.verify(&altered, now()).unwrap_err()
+        verify(&server, &altered).unwrap_err()
     };
     let bad = Denied::Signature { name: "a.mcollective".to_owned() };
     assert_eq!(denied(|s| s.message = s.message.replace("\"ttl\":60", "\"ttl\":61")), bad);
@@ -231,15 +241,15 @@ fn altered_requests_are_refused() {
     assert!(matches!(denied(|s| s.pubcert = s.pubcert.repeat(11)), Denied::ChainTooLong { .. }));
     // The verified bytes are those received, whatever their form.
     let spaced = SecureRequest { message: good.message.replace(',', ", "), ..good.clone() };
-    assert_eq!(server.verify(&spaced, now()), Err(bad));
+    assert_eq!(verify(&server, &spaced), Err(bad));
     let broken =
         SecureRequest { signature: good.signature.replacen('A', "\nA", 1), ..good.clone() };
-    let verified = server.verify(&broken, now()).unwrap();
-    assert_eq!(verified.signature, server.verify(&good, now()).unwrap().signature);
+    let verified = verify(&server, &broken).unwrap();
+    assert_eq!(verified.signature, verify(&server, &good).unwrap().signature);
     // Another form of the same signature is the same request to the replay guard.
     let mut cache = ReplayCache::default();
     assert_eq!(cache.admit(&verified, now()), Ok(()));
-    let copy = server.verify(&good, now()).unwrap();
+    let copy = verify(&server, &good).unwrap();
     assert!(matches!(cache.admit(&copy, now()), Err(Denied::Replayed { .. })));
 }
 
@@ -248,14 +258,14 @@ fn keys_that_are_not_for_v1() {
     let elliptic = issue(authority(), "a.mcollective", |r| r.key = KeyKind::P256);
     let client = provider("a.mcollective", &elliptic, |_| ());
     let request = a_request("choria=a.mcollective");
-    let error = client.secure_request(&request).unwrap_err();
+    let error = client.sign(&request).unwrap_err();
     assert!(matches!(error, SignError::Key { reason: rsa::Error::NotRsa, .. }), "{error}");
     let forged = SecureRequest {
         message: request.encode().unwrap(),
         signature: "AAAA".to_owned(),
         pubcert: elliptic.certificate_pem.clone(),
     };
-    let denied = verifying_server().verify(&forged, now()).unwrap_err();
+    let denied = verify(&verifying_server(), &forged).unwrap_err();
     assert!(matches!(denied, Denied::Key { reason: rsa::Error::NotRsa, .. }), "{denied}");
 }
 
@@ -264,13 +274,13 @@ fn unsigned_requests_are_for_switched_off_security_only() {
     let mut settings = Settings::new(Kind::File, "a.mcollective");
     (settings.tls, settings.security_on) = (false, false);
     let off = Provider::open(settings.clone()).unwrap();
-    let secure = off.secure_request(&a_request("choria=a.mcollective")).unwrap();
+    let secure = secured(&off, &a_request("choria=a.mcollective"));
     assert_eq!((secure.signature.as_str(), secure.pubcert.as_str()), ("insecure", "insecure"));
-    assert_eq!(off.verify_request(&secure, now()).unwrap().caller, "choria=a.mcollective");
+    assert_eq!(verify(&off, &secure).unwrap().request.caller, "choria=a.mcollective");
     settings.security_on = true;
     let on = Provider::open(settings).unwrap();
-    assert!(matches!(on.verify(&secure, now()), Err(Denied::Unsigned { .. })));
-    let missing = on.secure_request(&a_request("choria=a.mcollective")).unwrap_err();
+    assert!(matches!(verify(&on, &secure), Err(Denied::Unsigned { .. })));
+    let missing = on.sign(&a_request("choria=a.mcollective")).unwrap_err();
     assert_eq!(
         missing.to_string(),
         "cannot sign the request: no certificate is configured: set plugin.security.file.certificate to its path"
@@ -278,24 +288,23 @@ fn unsigned_requests_are_for_switched_off_security_only() {
     // Agents whose requests need no signature.
     let mut request = a_request("choria=a.mcollective");
     request.agent = "aaa_signer".to_owned();
-    assert_eq!(on.secure_request(&request).unwrap().signature, "insecure");
+    assert_eq!(secured(&on, &request).signature, "insecure");
     request.agent = "registration".to_owned();
-    let registration = on.secure_request(&request).unwrap();
+    let registration = secured(&on, &request);
     assert_eq!(registration.pubcert, "insecure registration");
     assert_eq!(registration.signature, "aW5zZWN1cmUgcmVnaXN0cmF0aW9u");
-    assert!(matches!(on.verify(&registration, now()), Err(Denied::Unsigned { .. })));
+    assert!(matches!(verify(&on, &registration), Err(Denied::Unsigned { .. })));
 }
 
 #[test]
 fn without_an_authority_nothing_is_believed() {
     let alice = issue(authority(), "a.mcollective", |_| ());
-    let secure = provider("a.mcollective", &alice, |_| ())
-        .secure_request(&a_request("choria=a.mcollective"))
-        .unwrap();
+    let secure =
+        secured(&provider("a.mcollective", &alice, |_| ()), &a_request("choria=a.mcollective"));
     let mut settings = Settings::new(Kind::File, "n1");
     settings.tls = false;
     let server = Provider::open(settings.clone()).unwrap();
-    assert_eq!(server.verify(&secure, now()), Err(Denied::NoAuthority));
+    assert_eq!(verify(&server, &secure), Err(Denied::NoAuthority));
     let folder = Folder::new();
     for contents in ["", "not PEM", &alice.key_pem] {
         settings.ca = folder.write("ca.pem", contents);
@@ -314,10 +323,9 @@ fn an_authority_that_expired_proves_nothing() {
     settings.ca = folder.write("ca.pem", old.ca_pem());
     settings.tls = false;
     let server = Provider::open(settings).unwrap();
-    let secure = provider("a.mcollective", &issued, |_| ())
-        .secure_request(&a_request("choria=a.mcollective"))
-        .unwrap();
-    assert!(matches!(server.verify(&secure, now()), Err(Denied::UnknownIssuer { .. })));
+    let secure =
+        secured(&provider("a.mcollective", &issued, |_| ()), &a_request("choria=a.mcollective"));
+    assert!(matches!(verify(&server, &secure), Err(Denied::UnknownIssuer { .. })));
 }
 
 #[test]
@@ -438,14 +446,14 @@ fn names_of_peers_cannot_forge_log_lines() {
         signature: "AAAA".to_owned(),
         pubcert: issued.certificate_pem,
     };
-    let denied = verifying_server().verify(&forged, now()).unwrap_err().to_string();
+    let denied = verify(&verifying_server(), &forged).unwrap_err().to_string();
     assert!(denied.contains("Evil\\nCA") && !denied.contains('\n'), "{denied}");
     let unsigned = SecureRequest {
         message: a_request("x\ny").encode().unwrap(),
         signature: "insecure".to_owned(),
         pubcert: "insecure".to_owned(),
     };
-    let denied = verifying_server().verify(&unsigned, now()).unwrap_err().to_string();
+    let denied = verify(&verifying_server(), &unsigned).unwrap_err().to_string();
     assert!(!denied.contains('\n'), "{denied}");
 }
 
@@ -453,12 +461,18 @@ fn names_of_peers_cannot_forge_log_lines() {
 fn two_versions_and_garbage() {
     let server = verifying_server();
     let v2 = br#"{"protocol":"io.choria.protocol.v2.transport","data":"e30="}"#;
-    assert_eq!(
-        Denied::from(Transport::decode(v2).unwrap_err()).to_string(),
-        "cannot read the transport: protocol v2 is not supported by this build"
-    );
+    let v2 = Transport::decode(v2).unwrap();
+    for denied in
+        [server.decode_request(&v2, now()).unwrap_err(), server.decode_reply(&v2).unwrap_err()]
+    {
+        assert_eq!(
+            denied.to_string(),
+            "refused a message of protocol v2: this network speaks the other version"
+        );
+    }
     let data = br#"{"protocol":"io.choria.protocol.v2.secure_request","message":"m","signature":"s","pubcert":"p"}"#;
-    let denied = server.decode_request(&Transport::new(data.to_vec(), "x"), now()).unwrap_err();
+    let denied =
+        server.decode_request(&Transport::new(Version::V1, data.to_vec(), "x"), now()).unwrap_err();
     assert!(matches!(denied, Denied::Malformed(Fault::Protocol { .. })), "{denied}");
 }
 

@@ -34,6 +34,7 @@ pub fn rpc_client(
         windowed_discovery: config.choria.windowed_discovery,
         require_filter: config.choria.require_client_filter,
         federations: config.choria.federation_collectives.clone(),
+        signer: None,
         executor: executor.clone(),
     })
 }
@@ -44,11 +45,12 @@ fn warn_of_refusal(config: &Config, security: &Provider) {
     let now = SystemTime::now();
     let caller = security.caller();
     let mut request =
-        Request::new("discovery", &config.main_collective, &config.identity, &caller, now);
+        Request::new("discovery", &config.main_collective, &config.identity, &caller, now)
+            .in_version(security.version());
     request.message = b"check".to_vec();
     // Signing fails again, and is reported, when a request is really made.
-    let Ok(secure) = security.secure_request(&request) else { return };
-    if let Err(denied) = security.verify(&secure, now) {
+    let Ok(secure) = security.sign(&request) else { return };
+    if let Err(denied) = security.verify(security.version(), &secure, now) {
         log::warn!(
             "security: servers will refuse requests of {caller}: {denied}; {}",
             remedy(&denied)

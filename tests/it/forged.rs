@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use choria::nats::client::{Client, Options};
 use choria::net::servers::{Server as Address, ServerList};
 use choria::protocol::v1::SecureRequest;
-use choria::protocol::{Request, Transport, subject};
+use choria::protocol::{Request, Transport, Version, subject};
 use choria::security::{Kind, Provider, Settings};
 
 use super::support::{Broker, Folder, Leaf, Pki, Server, ServerOptions};
@@ -99,13 +99,21 @@ fn request() -> Request {
     request
 }
 
+fn signed_by(provider: &Provider, request: &Request) -> SecureRequest {
+    let data = provider.sign(request).expect("request can be signed");
+    SecureRequest::decode(&data).expect("what was signed can be read")
+}
+
 fn secure(request: &Request) -> SecureRequest {
-    alice().secure_request(request).expect("request can be signed")
+    signed_by(&alice(), request)
 }
 
 fn transport_of(secure: &SecureRequest) -> Vec<u8> {
-    let mut transport =
-        Transport::new(secure.encode().expect("secure request encodes"), "shell.example.net");
+    let mut transport = Transport::new(
+        Version::V1,
+        secure.encode().expect("secure request encodes"),
+        "shell.example.net",
+    );
     transport.reply_to = Some("forged.reply".to_owned());
     transport.encode()
 }
@@ -172,22 +180,21 @@ fn a_replayed_request_is_refused() {
 fn a_certificate_of_another_name_or_authority_is_refused() {
     let mut scene = Scene::new("other_certificate");
     let mallory = Pki::shared().leaf("mallory.mcollective");
-    let signed =
-        provider("mallory.mcollective", &mallory).secure_request(&request()).expect("signs");
+    let signed = signed_by(&provider("mallory.mcollective", &mallory), &request());
     scene.is_refused(
         transport_of(&signed),
         "refused caller alice.mcollective: the certificate is for mallory.mcollective",
     );
 
     let other = Pki::new("forger").leaf("alice.mcollective");
-    let signed = provider("alice.mcollective", &other).secure_request(&request()).expect("signs");
+    let signed = signed_by(&provider("alice.mcollective", &other), &request());
     scene.is_refused(
         transport_of(&signed),
         "refused certificate alice.mcollective: its issuer Test CA forger leads to no trusted CA",
     );
 
     let expired = Pki::shared().expired_leaf("alice.mcollective");
-    let signed = provider("alice.mcollective", &expired).secure_request(&request()).expect("signs");
+    let signed = signed_by(&provider("alice.mcollective", &expired), &request());
     scene.is_refused(
         transport_of(&signed),
         "refused certificate alice.mcollective: it expired on 20",
@@ -245,8 +252,11 @@ fn an_unknown_agent_is_not_answered_and_an_unknown_action_is() {
 fn a_reply_subject_that_could_hurt_is_refused() {
     let mut scene = Scene::new("reply_subject");
     for subject in ["", "mcollective.>", "a b", "forged reply", "a..b"] {
-        let mut transport =
-            Transport::new(secure(&request()).encode().expect("encodes"), "shell.example.net");
+        let mut transport = Transport::new(
+            Version::V1,
+            secure(&request()).encode().expect("encodes"),
+            "shell.example.net",
+        );
         transport.reply_to = Some(subject.to_owned());
         scene.is_refused(
             transport.encode(),

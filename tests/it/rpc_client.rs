@@ -148,7 +148,9 @@ impl Fleet {
         let transport = Transport::decode(&message.payload).unwrap();
         let secure = SecureRequest::decode(&transport.data).unwrap();
         let request = match &self.verifier {
-            Some(verifier) => verifier.verify_request(&secure, SystemTime::now()).unwrap(),
+            Some(verifier) => {
+                verifier.decode_request(&transport, SystemTime::now()).unwrap().request
+            }
             None => Request::decode(Version::V1, secure.message.as_bytes()).unwrap(),
         };
         self.seen.lock().unwrap().push((message.subject.clone(), request.clone()));
@@ -207,7 +209,7 @@ fn replies(node: &str, does: Does, request: &Request) -> Vec<Vec<u8>> {
         Does::AnswerWithBadHash => {
             let text = request.reply(node, ok.into_bytes(), SystemTime::now()).encode().unwrap();
             let secure = SecureReply { message: text, hash: "AAAA".into() };
-            vec![Transport::new(secure.encode(), node).encode()]
+            vec![Transport::new(Version::V1, secure.encode(), node).encode()]
         }
         Does::AnswerAsStranger => vec![sealed("stranger", request, &ok)],
         Does::SendGarbage => vec![b"{".to_vec()],
@@ -217,7 +219,7 @@ fn replies(node: &str, does: Does, request: &Request) -> Vec<Vec<u8>> {
 fn sealed(node: &str, request: &Request, message: &str) -> Vec<u8> {
     let text =
         request.reply(node, message.as_bytes().to_vec(), SystemTime::now()).encode().unwrap();
-    Transport::new(SecureReply::seal(text).encode(), node).encode()
+    Transport::new(Version::V1, SecureReply::seal(text).encode(), node).encode()
 }
 
 /// Neither TLS nor signatures: what envelopes carry is the business of other tests.
@@ -263,6 +265,7 @@ where
             windowed_discovery: true,
             require_filter: false,
             federations: Vec::new(),
+            signer: None,
             executor: Arc::clone(&executor),
         };
         change(&mut options);

@@ -184,7 +184,7 @@ impl Connection {
     /// When it wants to be called next.
     pub fn next_due_ms(&self) -> u64 {
         let phase = match self.endpoint.phase {
-            Phase::Open => self.next_ping_ms,
+            Phase::Open => self.next_ping_ms.min(self.protocol.expires_ms().unwrap_or(NEVER)),
             Phase::Handshake => self.deadline_ms.min(self.info_due_ms.unwrap_or(NEVER)),
             _ => self.deadline_ms,
         };
@@ -286,6 +286,9 @@ impl Connection {
             self.endpoint.link.watch_read(true);
         }
         match self.endpoint.phase {
+            Phase::Open if self.protocol.expires_ms().is_some_and(|at| at <= cx.now_ms) => {
+                Err(End::expired())
+            }
             Phase::Open => self.ping_when_due(cx),
             Phase::Handshake if self.info_due_ms.is_some_and(|at| at <= cx.now_ms) => {
                 self.greet_in_clear(cx)

@@ -27,7 +27,9 @@ pub(super) enum Reason {
     BadJson,
     BadOptions,
     HeadersNotAgreed,
-    Refused(&'static str),
+    Refused(Cow<'static, str>),
+    /// Its token has expired.
+    LoginExpired,
     TooManyConnections,
     AuthTimeout,
     TlsTimeout,
@@ -65,6 +67,7 @@ impl Reason {
             Reason::BadOptions => "Bad Client Protocol Version",
             Reason::HeadersNotAgreed => "Message Header Violation",
             Reason::Refused(_) => "Authentication Failure",
+            Reason::LoginExpired => "Authentication Expired",
             Reason::Route(fault) => fault.words(),
             Reason::TooManyConnections => "Maximum Connections Exceeded",
             Reason::AuthTimeout | Reason::Displaced => "Authentication Timeout",
@@ -88,8 +91,13 @@ impl End {
         End { reason, say: Some(Cow::Borrowed(text)) }
     }
 
-    pub fn refused(why: &'static str) -> End {
-        End::told(Reason::Refused(why), "Authorization Violation")
+    pub fn refused(why: impl Into<Cow<'static, str>>) -> End {
+        End::told(Reason::Refused(why.into()), "Authorization Violation")
+    }
+
+    /// The end of a connection whose token has expired; clients connect again with the token they have then.
+    pub fn expired() -> End {
+        End::told(Reason::LoginExpired, "User Authentication Expired")
     }
 
     /// The end of a connection whose sending side failed.
@@ -139,6 +147,7 @@ impl fmt::Display for Reason {
             Reason::BadOptions => write!(f, "unusable CONNECT options"),
             Reason::HeadersNotAgreed => write!(f, "headers were sent without being agreed on"),
             Reason::Refused(why) => write!(f, "authorization violation: {why}"),
+            Reason::LoginExpired => write!(f, "its token has expired"),
             Reason::TooManyConnections => write!(f, "maximum connections exceeded"),
             Reason::AuthTimeout => write!(f, "authentication timeout"),
             Reason::TlsTimeout => write!(f, "TLS handshake timeout"),

@@ -64,6 +64,11 @@ impl Protocol {
         }
     }
 
+    /// When the connection has to end because its token does, in milliseconds of the broker.
+    pub fn expires_ms(&self) -> Option<u64> {
+        self.session().and_then(Session::expires_ms)
+    }
+
     /// The account that what it does counts for.
     pub fn account_index(&self) -> Option<u32> {
         self.session().map(|session| session.account().index)

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use serde::de::IgnoredAny;
 
@@ -428,18 +429,24 @@ impl Session {
         }
     }
 
+    /// When the token ends that it came in with.
+    pub fn expires_ms(&self) -> Option<u64> {
+        self.via.expires_ms()
+    }
+
     /// Decides again whether it may stay and what it may do, after settings have changed.
     pub fn readmit(&mut self, endpoint: &mut Endpoint, cx: &mut Context) -> Result<(), End> {
         if endpoint.phase != Phase::Open {
             return Ok(());
         }
         let blank = ConnectOptions::default();
-        let entry = cx.shared.gate().readmit(&self.via, &attempt(&endpoint.peer, &blank));
-        let Some(entry) = entry.map_err(|refusal| End::refused(refusal.why()))? else {
+        let attempt = attempt(&endpoint.peer, &blank, "", cx);
+        let entry = cx.shared.gate().readmit(&self.via, &attempt);
+        let Some(entry) = entry.map_err(|refusal| End::refused(refusal.to_string()))? else {
             return Ok(());
         };
         if entry.account != self.account.index {
-            return Err(End::refused(Refusal::AccountChanged.why()));
+            return Err(End::refused(Refusal::AccountChanged.to_string()));
         }
         self.via = entry.via;
         if !self.permissions.is_like(&entry.permissions) {
@@ -479,7 +486,12 @@ impl Session {
 }
 
 /// What a connection shows of itself.
-fn attempt<'a>(peer: &Peer, options: &'a ConnectOptions) -> Attempt<'a> {
+fn attempt<'a>(
+    peer: &Peer,
+    options: &'a ConnectOptions,
+    nonce: &'a str,
+    cx: &Context,
+) -> Attempt<'a> {
     let tls = match (peer.is_tls, &peer.identity) {
         (false, _) => TlsState::Off,
         (true, None) => TlsState::Anonymous,
@@ -498,16 +510,25 @@ fn attempt<'a>(peer: &Peer, options: &'a ConnectOptions) -> Attempt<'a> {
         user: &options.user,
         password: &options.pass,
         token: &options.auth_token,
+        nonce,
+        signature: &options.sig,
+        now: SystemTime::now(),
+        now_ms: cx.now_ms,
     }
 }
 
 /// The place of a connection, unless it is refused.
 fn enter(peer: &Peer, options: &ConnectOptions, cx: &Context) -> Result<Entry, End> {
     let gate = cx.shared.gate();
-    match peer.kind {
-        Kind::Internal { account } => Ok(gate.internal(account)),
-        _ => gate.admit(&attempt(peer, options)).map_err(|refusal| End::refused(refusal.why())),
+    if let Kind::Internal { account } = peer.kind {
+        return Ok(gate.internal(account));
     }
+    let nonce = match options.auth_token.is_empty() || !gate.takes_tokens() {
+        true => String::new(),
+        false => cx.shared.nonces.of(peer.client_id),
+    };
+    let attempt = attempt(peer, options, &nonce, cx);
+    gate.admit(&attempt).map_err(|refusal| End::refused(refusal.to_string()))
 }
 
 /// The end of a connection that broke the protocol.

@@ -543,6 +543,9 @@ impl Shard {
                 log::debug!("broker: closed {peer} reason={}", end.reason);
             }
             Reason::Panic => log::error!("broker: closed {peer} reason={}", end.reason),
+            Reason::Refused(_) => {
+                self.log.warn(format_args!("broker: closed {peer} reason={}", end.reason));
+            }
             _ => {
                 let text = format_args!("broker: closed {peer} reason={}", end.reason);
                 self.log.log(log::Level::Info, text);

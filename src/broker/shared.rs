@@ -17,7 +17,7 @@ use super::cluster::Cluster;
 use super::home::{Counters, Home, Mail, add};
 use super::link::Link;
 use super::listeners::{Incoming, Kind};
-use super::login::{BadAccess, Gate};
+use super::login::{BadAccess, Gate, Nonces};
 use super::monitor::{AccountReport, Events, Libraries, Traffic};
 use super::router::Router;
 use super::session::first_limits;
@@ -42,6 +42,8 @@ pub(super) struct Shared {
     pub first_limits: Limits,
     pub accounts: Arc<Accounts>,
     gate: RwLock<Arc<Gate>>,
+    /// What connections sign that log in with a token.
+    pub nonces: Nonces,
     pub homes: Vec<Arc<Home>>,
     pub handshakes: HandshakePool,
     /// The routes; nothing without a cluster.
@@ -93,6 +95,7 @@ impl Shared {
             local,
             accounts: Arc::new(accounts),
             gate: RwLock::new(Arc::new(gate)),
+            nonces: Nonces::new(),
             connections_max: AtomicUsize::new(settings.connections_max),
             current: RwLock::new((settings.clone(), SystemTime::now())),
             settings,
@@ -223,7 +226,11 @@ impl Shared {
         let mut info = self.info.clone();
         info.client_id = client_id;
         info.client_ip = address.ip().to_string();
-        info.auth_required = self.gate().demands_login();
+        let gate = self.gate();
+        info.auth_required = gate.demands_login();
+        if gate.takes_tokens() {
+            info.nonce = self.nonces.of(client_id);
+        }
         info.ldm = self.is_lame.load(Ordering::Relaxed);
         info
     }

@@ -82,18 +82,8 @@ const RULES: &[Rule] = &[
         ALL,
         "clients without a certificate could not be told apart",
     ),
-    refuse("plugin.security.issuer.names", ALL, "tokens cannot be checked"),
-    refuse("plugin.choria.security.revoked_tokens", ALL, "tokens cannot be checked"),
-    refuse(
-        "plugin.choria.network.client_signer_cert",
-        BROKER,
-        "client tokens cannot be checked, so every client would get in without one",
-    ),
-    refuse(
-        "plugin.choria.network.server_signer_cert",
-        BROKER,
-        "server tokens cannot be checked, so every server would get in without one",
-    ),
+    refuse("plugin.security.issuer.names", NODES, "tokens cannot be checked"),
+    refuse("plugin.choria.security.revoked_tokens", NODES, "tokens cannot be checked"),
     refuse(
         "plugin.choria.network.stream.store",
         BROKER,
@@ -115,16 +105,6 @@ const RULES: &[Rule] = &[
         "plugin.choria.network.mapping.names",
         BROKER,
         "messages would arrive on subjects nobody listens to",
-    ),
-    refuse(
-        "plugin.choria.network.provisioning.signer_cert",
-        BROKER,
-        "tokens of new servers cannot be checked",
-    ),
-    warn(
-        "plugin.choria.network.provisioning.client_password",
-        BROKER,
-        "new servers are refused, because their tokens cannot be checked; the provisioner can log in",
     ),
     refuse("plugin.choria.broker_federation", BROKER, "messages would not cross the federation"),
     refuse("plugin.choria.adapters", BROKER, "what the adapters copy would be lost"),

@@ -138,25 +138,25 @@ macro_rules! headers {
         #[derive(Default, Serialize, Deserialize)]
         struct $name<'a> {
             #[serde(
-                                                rename = $reply_to,
-                                                default,
-                                                deserialize_with = "null_is_default",
-                                                skip_serializing_if = "str::is_empty"
-                                            )]
+                                                        rename = $reply_to,
+                                                        default,
+                                                        deserialize_with = "null_is_default",
+                                                        skip_serializing_if = "str::is_empty"
+                                                    )]
             reply_to: Cow<'a, str>,
             #[serde(
-                                                rename = $sender,
-                                                default,
-                                                deserialize_with = "null_is_default",
-                                                skip_serializing_if = "str::is_empty"
-                                            )]
+                                                        rename = $sender,
+                                                        default,
+                                                        deserialize_with = "null_is_default",
+                                                        skip_serializing_if = "str::is_empty"
+                                                    )]
             sender: Cow<'a, str>,
             #[serde(
-                                                rename = $hops,
-                                                default,
-                                                deserialize_with = "null_is_default",
-                                                skip_serializing_if = "<[Hop]>::is_empty"
-                                            )]
+                                                        rename = $hops,
+                                                        default,
+                                                        deserialize_with = "null_is_default",
+                                                        skip_serializing_if = "<[Hop]>::is_empty"
+                                                    )]
             hops: Cow<'a, [Hop]>,
             #[serde(default, skip_serializing_if = "Option::is_none")]
             federation: Option<$federation<'a>>,
@@ -165,25 +165,25 @@ macro_rules! headers {
         #[derive(Serialize, Deserialize)]
         struct $federation<'a> {
             #[serde(
-                                                rename = $request_id,
-                                                default,
-                                                deserialize_with = "null_is_default",
-                                                skip_serializing_if = "str::is_empty"
-                                            )]
+                                                        rename = $request_id,
+                                                        default,
+                                                        deserialize_with = "null_is_default",
+                                                        skip_serializing_if = "str::is_empty"
+                                                    )]
             request_id: Cow<'a, str>,
             #[serde(
-                                                rename = $saved,
-                                                default,
-                                                deserialize_with = "null_is_default",
-                                                skip_serializing_if = "str::is_empty"
-                                            )]
+                                                        rename = $saved,
+                                                        default,
+                                                        deserialize_with = "null_is_default",
+                                                        skip_serializing_if = "str::is_empty"
+                                                    )]
             reply_to: Cow<'a, str>,
             #[serde(
-                                                rename = $targets,
-                                                default,
-                                                deserialize_with = "null_is_default",
-                                                skip_serializing_if = "<[String]>::is_empty"
-                                            )]
+                                                        rename = $targets,
+                                                        default,
+                                                        deserialize_with = "null_is_default",
+                                                        skip_serializing_if = "<[String]>::is_empty"
+                                                    )]
             targets: Cow<'a, [String]>,
         }
 

@@ -1,13 +1,17 @@
 //! Who may come in at the broker: from keys, and from the list of users.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Problem;
+use super::tokens::{ISSUERS, issuers, revoked, signer, signers};
 use crate::broker::access::{
-    Access, BadUsers, Certificates, Login, Network, PermissionRules, Provisioning, UserList,
+    Access, BadUsers, Certificates, Login, Network, PermissionRules, Provisioning, TokenAccess,
+    TokenTrust, UserList,
 };
 use crate::broker::{Import, Settings};
 use crate::config::Config;
+use crate::tokens::Revoked;
 use crate::util::secret::Secret;
 
 const CHORIA: &str = "choria";
@@ -15,13 +19,25 @@ const PROVISIONING: &str = "provisioning";
 /// What subscribers in the account of the fleet see of servers that wait for an identity.
 const LIFECYCLE: &str = "choria.lifecycle.>";
 
+const HOSTS: &str = "plugin.choria.network.client_hosts";
+const DENY: &str = "plugin.choria.network.deny_server_connections";
+const CLIENT_SIGNERS: &str = "plugin.choria.network.client_signer_cert";
+const SERVER_SIGNERS: &str = "plugin.choria.network.server_signer_cert";
+const TRUSTED_SIGNERS: &str = "plugin.security.choria.trusted_signers";
+const PROVISIONING_SIGNER: &str = "plugin.choria.network.provisioning.signer_cert";
+/// With it a certificate is enough to publish and subscribe where issuers decide.
+const CA: &str = "plugin.security.choria.ca";
+
 /// Adds accounts, users and rights to the settings of a broker.
 pub(super) fn set_access(
     settings: &mut Settings,
     config: &Config,
     is_tls: bool,
 ) -> Result<(), Problem> {
-    let mut access = Access { certificates: certificates(config, is_tls)?, ..Access::default() };
+    let clients = client_hosts(config, is_tls)?;
+    let tokens = tokens(config, &clients)?;
+    let certificates = certificates(config, &tokens, clients)?;
+    let mut access = Access { certificates, tokens, ..Access::default() };
     if let Some(path) = &config.network.users {
         access.users = users(config, path)?;
     }
@@ -72,35 +88,92 @@ fn system_user(config: &Config) -> Option<Login> {
     Some(Login { user, password })
 }
 
-/// Addresses tell clients from servers, when they are listed.
-fn certificates(config: &Config, is_tls: bool) -> Result<Certificates, Problem> {
-    const HOSTS: &str = "plugin.choria.network.client_hosts";
-    const DENY: &str = "plugin.choria.network.deny_server_connections";
-    let network = &config.network;
-    let hosts: Vec<_> = network.client_hosts.iter().filter(|host| !host.is_empty()).collect();
-    if hosts.is_empty() {
-        if network.deny_server_connections {
-            let text = format!(
-                "{}: {DENY} has no effect without {HOSTS}: servers cannot be told from clients",
-                config.origin(DENY)
-            );
-            return Err(
-                Problem::new(text).hint(format!("list the addresses of clients in {HOSTS}"))
-            );
-        }
-        return Ok(Certificates::Unlimited);
-    }
-    if !is_tls {
+/// Where clients are; empty when that is not said.
+fn client_hosts(config: &Config, is_tls: bool) -> Result<Vec<Network>, Problem> {
+    let hosts: Result<Vec<Network>, _> =
+        config.network.client_hosts.iter().map(|host| host.parse()).collect();
+    let hosts = hosts
+        .map_err(|error| Problem::new(format!("{}: {HOSTS}: {error}", config.origin(HOSTS))))?;
+    if !hosts.is_empty() && !is_tls {
         log::warn!("broker: {HOSTS} has no effect without TLS");
     }
-    let clients: Result<Vec<Network>, _> = hosts.iter().map(|host| host.parse()).collect();
-    let clients = clients
-        .map_err(|error| Problem::new(format!("{}: {HOSTS}: {error}", config.origin(HOSTS))))?;
-    let servers = match network.deny_server_connections {
+    Ok(hosts)
+}
+
+/// Whose tokens let connections in.
+fn tokens(config: &Config, clients: &[Network]) -> Result<TokenAccess, Problem> {
+    let network = &config.network;
+    let revoked = revoked(config)?;
+    let signer = |path: &PathBuf| signer(config, PROVISIONING_SIGNER, &path.to_string_lossy());
+    Ok(TokenAccess {
+        trust: trust(config, &revoked)?,
+        mutes_servers: network.deny_server_connections,
+        client_hosts: clients.to_vec(),
+        provisioning_signer: network.provisioning_signer.as_ref().map(signer).transpose()?,
+        provisioner_without_token: network.provisioner_without_token,
+        revoked,
+    })
+}
+
+fn trust(config: &Config, revoked: &Arc<Revoked>) -> Result<TokenTrust, Problem> {
+    let network = &config.network;
+    let lists = [
+        (CLIENT_SIGNERS, &network.client_signers),
+        (SERVER_SIGNERS, &network.server_signers),
+        (TRUSTED_SIGNERS, &config.tokens.trusted_signers),
+    ];
+    if let Some(trust) = issuers(config, revoked)? {
+        return match lists.iter().find(|(_, list)| !list.is_empty()) {
+            None => Ok(TokenTrust::Issuers(trust)),
+            Some((key, _)) => {
+                let place = config.origin(key);
+                Err(Problem::new(format!("{place}: {key} and {ISSUERS} exclude each other"))
+                    .hint("issuers sign the tokens of all their clients and servers"))
+            }
+        };
+    }
+    if network.client_signers.is_empty() && network.server_signers.is_empty() {
+        return Ok(TokenTrust::Nobody);
+    }
+    Ok(TokenTrust::Signers {
+        clients: signers(config, CLIENT_SIGNERS, &network.client_signers, revoked)?,
+        servers: signers(config, SERVER_SIGNERS, &network.server_signers, revoked)?,
+    })
+}
+
+/// What a certificate alone gives. Addresses tell clients from servers, when they are listed; where issuers decide, no
+/// certificate makes a client.
+fn certificates(
+    config: &Config,
+    tokens: &TokenAccess,
+    clients: Vec<Network>,
+) -> Result<Certificates, Problem> {
+    let is_muted = config.network.deny_server_connections;
+    let servers = match is_muted {
         true => PermissionRules::nothing(),
         false => PermissionRules::servers(),
     };
-    Ok(Certificates::ByAddress { clients, servers })
+    if matches!(tokens.trust, TokenTrust::Issuers(_)) {
+        let has_ca = config.raw(CA).is_some_and(|ca| !ca.is_empty());
+        return Ok(match has_ca {
+            _ if !clients.is_empty() => Certificates::Limited(servers),
+            true => Certificates::Limited(PermissionRules::publish_subscribe()),
+            false => Certificates::Refused,
+        });
+    }
+    let tells_servers =
+        matches!(&tokens.trust, TokenTrust::Signers { servers, .. } if !servers.is_empty());
+    if clients.is_empty() && is_muted && !tells_servers {
+        let text = format!(
+            "{}: {DENY} has no effect without {HOSTS}: servers cannot be told from clients",
+            config.origin(DENY)
+        );
+        return Err(Problem::new(text).hint(format!("list the addresses of clients in {HOSTS}")));
+    }
+    Ok(match clients.is_empty() {
+        true => Certificates::Unlimited,
+        false => Certificates::ByAddress { clients, servers },
+    })
 }
 
 #[cfg(test)]
@@ -145,6 +218,111 @@ mod tests {
         let error = check("plugin.choria.network.client_hosts = a.example.net\n");
         let error = error.expect_err("a name is no address");
         assert!(error.contains("\"a.example.net\" is neither an address nor a network"), "{error}");
+    }
+
+    const KEY: &str = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";
+
+    #[test]
+    fn whose_tokens_are_trusted() {
+        let issuer = format!(
+            "plugin.security.issuer.names = choria\nplugin.security.issuer.choria.public = {KEY}\n"
+        );
+        let clients = format!("plugin.choria.network.client_signer_cert = {KEY}\n");
+        let servers = format!("plugin.choria.network.server_signer_cert = {KEY}\n");
+        let access = |text: &str| check(text).expect("is right").access;
+        assert_eq!(access("").tokens, TokenAccess::default());
+        assert!(matches!(access(&issuer).tokens.trust, TokenTrust::Issuers(_)));
+        for (text, has_clients, has_servers) in [
+            (&clients, true, false),
+            (&servers, false, true),
+            (&format!("{clients}{servers}"), true, true),
+        ] {
+            let TokenTrust::Signers { clients, servers } = access(text).tokens.trust else {
+                panic!("{text}")
+            };
+            assert_eq!((!clients.is_empty(), !servers.is_empty()), (has_clients, has_servers));
+        }
+        let signer = format!("plugin.choria.network.provisioning.signer_cert = {KEY}\n");
+        assert!(access(&signer).tokens.provisioning_signer.is_some());
+        for (text, expected) in [
+            (
+                format!("{issuer}{clients}"),
+                "plugin.choria.network.client_signer_cert and plugin.security.issuer.names exclude",
+            ),
+            (
+                format!("{issuer}{servers}"),
+                "plugin.choria.network.server_signer_cert and plugin.security.issuer.names exclude",
+            ),
+            (
+                format!("{issuer}plugin.security.choria.trusted_signers = {KEY}\n"),
+                "plugin.security.choria.trusted_signers and plugin.security.issuer.names exclude",
+            ),
+            (
+                "plugin.security.issuer.names = acme\n".to_owned(),
+                "the issuer acme has no plugin.security.issuer.acme.public",
+            ),
+            (
+                issuer.replace(KEY, "00ff"),
+                "plugin.security.issuer.choria.public: neither an RSA public key",
+            ),
+            (clients.replace(KEY, "/no/such.pem"), "/no/such.pem: No such file"),
+            (
+                clients.replace(KEY, &[KEY; 65].join(",")),
+                "client_signer_cert: 65 keys are more than 64",
+            ),
+            (
+                "plugin.choria.security.revoked_tokens = /no/such\n".to_owned(),
+                "revoked_tokens: /no/such: No such file",
+            ),
+        ] {
+            let error = check(&text).expect_err("cannot be");
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn certificates_where_issuers_decide() {
+        let issuer = format!(
+            "plugin.security.issuer.names = choria\nplugin.security.issuer.choria.public = {KEY}\n"
+        );
+        let hosts = "plugin.choria.network.client_hosts = 192.0.2.0/24\n";
+        let ca = "plugin.security.choria.ca = /ca.pem\n";
+        let deny = "plugin.choria.network.deny_server_connections = yes\n";
+        for (more, expected) in [
+            (String::new(), Certificates::Refused),
+            (ca.to_owned(), Certificates::Limited(PermissionRules::publish_subscribe())),
+            (hosts.to_owned(), Certificates::Limited(PermissionRules::servers())),
+            (format!("{hosts}{ca}{deny}"), Certificates::Limited(PermissionRules::nothing())),
+            (deny.to_owned(), Certificates::Refused),
+        ] {
+            let access = check(&format!("{issuer}{more}")).expect("is right").access;
+            assert_eq!(access.certificates, expected, "{more}");
+            assert_eq!(access.tokens.mutes_servers, more.contains(deny));
+            assert_eq!(access.tokens.client_hosts.len(), usize::from(more.contains(hosts)));
+        }
+        // Servers are told by their tokens.
+        let servers = format!("plugin.choria.network.server_signer_cert = {KEY}\n");
+        let access = check(&format!("{servers}{deny}")).expect("is right").access;
+        assert_eq!(access.certificates, Certificates::Unlimited);
+        let clients = format!("plugin.choria.network.client_signer_cert = {KEY}\n");
+        assert!(check(&format!("{clients}{deny}")).is_err());
+    }
+
+    #[test]
+    fn a_list_of_revoked_tokens() {
+        let path = std::env::temp_dir().join(format!("choria-revoked-{}", std::process::id()));
+        let key = format!("plugin.choria.security.revoked_tokens = {}\n", path.display());
+        std::fs::write(
+            &path,
+            format!("{KEY} # of a lost machine\n\n2YBXZHqCHEdmhp5sdLmoTEW73NQ\n"),
+        )
+        .unwrap();
+        let access = check(&key).expect("is right").access;
+        assert_eq!(access.tokens.revoked.len(), 2);
+        std::fs::write(&path, "a b\n").unwrap();
+        let error = check(&key).expect_err("two words");
+        assert!(error.contains("line 1 is neither a token id nor a public key"), "{error}");
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod cluster;
 mod connection;
 mod security;
 mod server;
+mod tokens;
 
 pub use broker::{broker, status_pages};
 pub use client::rpc_client;

@@ -10,13 +10,13 @@ use super::{
 };
 
 /// Who may make tokens, and which tokens are revoked. Trusts nobody unless it is told to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trust {
     anchors: Anchors,
     revoked: Arc<Revoked>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Anchors {
     /// The organization that a token names chooses the key. There is no other way out.
     Issuers(BTreeMap<String, Key>),
@@ -91,6 +91,27 @@ impl Trust {
         now: SystemTime,
     ) -> Result<Verified<ProvisioningClaims>, Denied> {
         self.verify(text, now, verify_provisioning, |claims| &claims.common)
+    }
+
+    /// Looks again at a token that was verified earlier, maybe by another trust: whether the key that vouched for it is
+    /// still the one to do so, and it is not revoked. Times are left to who asks.
+    ///
+    /// # Errors
+    /// Why it is not trusted any more.
+    pub fn recheck(&self, organization: &str, anchor: &Key, common: &Common) -> Result<(), Denied> {
+        let is_trusted = match &self.anchors {
+            Anchors::Issuers(issuers) => {
+                let unknown =
+                    || Denied::UnknownOrganization { organization: organization.to_owned() };
+                issuers.get(organization).ok_or_else(unknown)? == anchor
+            }
+            Anchors::Signers(signers) if signers.is_empty() => return Err(Denied::NothingTrusted),
+            Anchors::Signers(signers) => signers.contains(anchor),
+        };
+        if !is_trusted {
+            return Err(Denied::Signature);
+        }
+        self.revoked.check(common)
     }
 
     /// Verifies the tokens of a caller and of who signed for it. The token of the signer chooses the key, and the same

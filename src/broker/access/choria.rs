@@ -2,6 +2,10 @@
 
 use super::rules::{PermissionRules, SubjectRules};
 
+/// Where requests to the fleet go.
+pub(in crate::broker) const REQUESTS: &[&str] =
+    &["*.broadcast.agent.>", "*.broadcast.service.>", "*.node.>", "choria.federation.*.federation"];
+
 fn texts(list: &[&str]) -> Vec<String> {
     list.iter().map(|text| (*text).to_owned()).collect()
 }
@@ -15,12 +19,7 @@ impl PermissionRules {
     /// others are answered.
     pub fn servers() -> PermissionRules {
         PermissionRules {
-            publish: all_but(&[
-                "*.broadcast.agent.>",
-                "*.broadcast.service.>",
-                "*.node.>",
-                "choria.federation.*.federation",
-            ]),
+            publish: all_but(REQUESTS),
             subscribe: all_but(&["*.reply.>", "choria.federation.>", "choria.lifecycle.>"]),
             allow_responses: None,
         }

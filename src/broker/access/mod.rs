@@ -5,10 +5,13 @@
 mod choria;
 mod network;
 mod rules;
+mod tokens;
 mod users;
 
+pub(super) use choria::REQUESTS;
 pub use network::{BadNetwork, Network};
 pub use rules::{AllowResponses, PermissionRules, SubjectRules};
+pub use tokens::{TokenAccess, TokenTrust};
 pub use users::{
     AccountEntry, BadUsers, CertificateRule, ConnectionType, UserEntry, UserList, Violations,
 };
@@ -29,6 +32,8 @@ pub struct Access {
     pub certificates: Certificates,
     /// Users that are known by name or token.
     pub users: UserList,
+    /// Whose signed tokens let connections in.
+    pub tokens: TokenAccess,
 }
 
 /// A user name with its password.
@@ -64,6 +69,8 @@ pub enum Certificates {
     },
     /// The same rules for everybody.
     Limited(PermissionRules),
+    /// Nothing: a token is needed.
+    Refused,
 }
 
 impl Default for Access {
@@ -74,6 +81,7 @@ impl Default for Access {
             provisioning: None,
             certificates: Certificates::default(),
             users: UserList::default(),
+            tokens: TokenAccess::default(),
         }
     }
 }

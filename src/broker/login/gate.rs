@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{Attempt, Entry, PROVISIONER, Refusal, TlsState, Via};
 use crate::broker::access::{
     Access, CertificateRule, Certificates, ConnectionType, Login, Network, PermissionRules,
-    UserEntry, Violations,
+    TokenAccess, UserEntry, Violations,
 };
 use crate::broker::permissions::{BadRules, Permissions};
 use crate::crypto::hash::{equal_secrets, sha256};
@@ -19,9 +19,11 @@ use crate::util::secret::Secret;
 pub(in crate::broker) struct Gate {
     /// Connections are encrypted.
     is_tls: bool,
-    system_account: Option<u32>,
-    system_user: Option<Arc<Login>>,
-    provisioning: Option<(u32, Arc<Secret<String>>)>,
+    pub(super) system_account: Option<u32>,
+    pub(super) system_user: Option<Arc<Login>>,
+    pub(super) provisioning: Option<(u32, Arc<Secret<String>>)>,
+    /// What holds for tokens that Choria signs.
+    pub(super) signed: TokenAccess,
     certificates: ByCertificate,
     users: HashMap<String, Arc<User>>,
     /// By the digest of the token, so that the time of a look-up tells nothing about tokens.
@@ -46,6 +48,7 @@ pub(in crate::broker) struct User {
 
 #[derive(Debug)]
 enum ByCertificate {
+    Nothing,
     Everything,
     ByAddress { clients: Vec<Network>, servers: Permissions },
     Limited(Permissions),
@@ -110,6 +113,7 @@ impl Gate {
             system_account: system_account.ok(),
             system_user: access.system_user.clone().map(Arc::new),
             provisioning,
+            signed: access.tokens.clone(),
             certificates: ByCertificate::new(&access.certificates)?,
             users: HashMap::new(),
             tokens: HashMap::new(),
@@ -206,6 +210,7 @@ impl Gate {
         }
         match &self.system_user {
             Some(login) if login.user == attempt.user => self.system(login, attempt),
+            _ if self.is_by_token(attempt) => self.signed(attempt),
             _ if self.has_users() || self.login_required => self.listed(attempt),
             _ => self.unnamed(attempt),
         }
@@ -222,11 +227,12 @@ impl Gate {
             },
             Via::Provisioner(old) => match &self.provisioning {
                 Some((account, password)) if password == old => {
-                    Ok(in_provisioning(*account, password))
+                    self.provisioner_without_token(*account, password, attempt)
                 }
                 _ => Err(Refusal::ProvisionerPassword),
             },
             Via::User(old) => self.known_again(old, attempt),
+            Via::Token(pass) => self.token_again(pass, attempt),
         };
         entry.map(Some)
     }
@@ -251,23 +257,51 @@ impl Gate {
         if password.expose().is_empty() || !equal_secrets(password.expose(), attempt.password) {
             return Err(Refusal::ProvisionerPassword);
         }
-        if attempt.tls != TlsState::Verified {
-            return Err(Refusal::ProvisionerUnverified);
+        if self.has_issuers() && attempt.tls != TlsState::Off && !attempt.token.is_empty() {
+            let pass = self.provisioner_token(password, attempt)?;
+            return self.entry(Arc::new(pass), attempt);
         }
-        Ok(in_provisioning(*account, password))
+        self.provisioner_without_token(*account, password, attempt)
+    }
+
+    /// Where issuers are known a token takes the place of the certificate, unless the password is enough.
+    fn provisioner_without_token(
+        &self,
+        account: u32,
+        password: &Arc<Secret<String>>,
+        attempt: &Attempt<'_>,
+    ) -> Result<Entry, Refusal> {
+        let is_encrypted = attempt.tls != TlsState::Off;
+        match self.has_issuers() && is_encrypted {
+            true if !self.signed.provisioner_without_token => {
+                return Err(Refusal::ProvisionerWithoutToken);
+            }
+            false if attempt.tls != TlsState::Verified => {
+                return Err(Refusal::ProvisionerUnverified);
+            }
+            _ => {}
+        }
+        let via = Via::Provisioner(password.clone());
+        Ok(Entry { account, permissions: Permissions::Full, via })
     }
 
     fn system(&self, login: &Arc<Login>, attempt: &Attempt<'_>) -> Result<Entry, Refusal> {
-        match attempt.tls {
-            TlsState::Verified => {}
+        let pass = match attempt.tls {
+            TlsState::Verified => None,
             TlsState::Off => return Err(Refusal::SystemWithoutTls),
-            TlsState::Anonymous => return Err(Refusal::SystemUnverified),
-        }
+            TlsState::Anonymous if attempt.token.is_empty() => {
+                return Err(Refusal::SystemUnverified);
+            }
+            TlsState::Anonymous => Some(self.system_token(login, attempt)?),
+        };
         let password = login.password.expose();
         if password.is_empty() || !equal_secrets(password, attempt.password) {
             return Err(Refusal::SystemPassword);
         }
-        self.in_system(login)
+        match pass {
+            Some(pass) => self.entry(Arc::new(pass), attempt),
+            None => self.in_system(login),
+        }
     }
 
     fn in_system(&self, login: &Arc<Login>) -> Result<Entry, Refusal> {
@@ -288,7 +322,7 @@ impl Gate {
         } else if !attempt.token.is_empty() {
             match self.tokens.get(&sha256(attempt.token.as_bytes())) {
                 Some(user) => user,
-                None if is_signed(attempt.token) => return Err(Refusal::SignedToken),
+                None if is_signed(attempt.token) => return Err(Refusal::TokenWithoutTls),
                 None => return Err(Refusal::UnknownToken),
             }
         } else if attempt.tls == TlsState::Verified && !self.login_required {
@@ -299,14 +333,28 @@ impl Gate {
         user.enter(attempt)
     }
 
+    /// Whether a connection shows a token that Choria signs, and is decided by it.
+    fn is_by_token(&self, attempt: &Attempt<'_>) -> bool {
+        if attempt.tls == TlsState::Off || attempt.token.is_empty() {
+            return false;
+        }
+        if !self.has_users() && !self.login_required {
+            return true;
+        }
+        let is_listed = self.tokens.contains_key(&sha256(attempt.token.as_bytes()));
+        let is_known = self.takes_tokens() || self.signed.provisioning_signer.is_some();
+        is_signed(attempt.token) && !is_listed && (is_known || attempt.user.is_empty())
+    }
+
     /// A connection that says nothing about itself, or nothing that counts here.
     fn unnamed(&self, attempt: &Attempt<'_>) -> Result<Entry, Refusal> {
         let permissions = match attempt.tls {
             // A laboratory: nobody could be told apart.
             TlsState::Off => Permissions::Full,
-            _ if !attempt.token.is_empty() => return Err(Refusal::SignedToken),
             TlsState::Anonymous => return Err(Refusal::NoCertificate),
-            TlsState::Verified => self.certificates.permissions(attempt.address),
+            TlsState::Verified => {
+                self.certificates.permissions(attempt.address).ok_or(Refusal::CertificateAlone)?
+            }
         };
         Ok(Entry { account: 0, permissions, via: Via::Unnamed })
     }
@@ -315,11 +363,6 @@ impl Gate {
 /// Whether a token looks like one that Choria signs: header, claims and signature.
 fn is_signed(token: &str) -> bool {
     token.split('.').count() == 3
-}
-
-fn in_provisioning(account: u32, password: &Arc<Secret<String>>) -> Entry {
-    let via = Via::Provisioner(password.clone());
-    Entry { account, permissions: Permissions::Full, via }
 }
 
 fn permissions(
@@ -347,6 +390,7 @@ impl User {
 impl ByCertificate {
     fn new(source: &Certificates) -> Result<ByCertificate, BadAccess> {
         Ok(match source {
+            Certificates::Refused => ByCertificate::Nothing,
             Certificates::Unlimited => ByCertificate::Everything,
             Certificates::ByAddress { clients, servers } => ByCertificate::ByAddress {
                 clients: clients.clone(),
@@ -358,15 +402,17 @@ impl ByCertificate {
         })
     }
 
-    fn permissions(&self, address: IpAddr) -> Permissions {
-        match self {
+    /// What a certificate gives; nothing when it lets nobody in.
+    fn permissions(&self, address: IpAddr) -> Option<Permissions> {
+        Some(match self {
+            ByCertificate::Nothing => return None,
             ByCertificate::ByAddress { clients, servers }
                 if !clients.iter().any(|network| network.contains(address)) =>
             {
                 servers.for_connection()
             }
             ByCertificate::Limited(permissions) => permissions.for_connection(),
-            _ => Permissions::Full,
-        }
+            ByCertificate::ByAddress { .. } | ByCertificate::Everything => Permissions::Full,
+        })
     }
 }

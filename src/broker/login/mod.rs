@@ -1,19 +1,27 @@
 //! Who comes in, in which account, with which rights.
 //!
-//! A pure decision over what a connection shows of itself (go-choria `broker/network/choria_auth.go`). Tokens that
-//! Choria signs are refused; a certificate, or a user of the list, is the way in.
+//! A pure decision over what a connection shows of itself (go-choria `broker/network/choria_auth.go`): a certificate, a
+//! token that Choria signs, a user of the list. Start reading at [`Gate::admit`]; `tokens` is the part of the decision
+//! that is about signed tokens, `rights` what these grant.
 
 mod gate;
+mod nonce;
+mod pass;
 mod refusal;
+mod rights;
+mod tokens;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 pub use gate::BadAccess;
 pub(super) use gate::Gate;
+pub(super) use nonce::Nonces;
 pub(super) use refusal::Refusal;
 
 use self::gate::User;
+use self::pass::Pass;
 use super::access::{ConnectionType, Login};
 use super::permissions::Permissions;
 use crate::util::secret::Secret;
@@ -29,6 +37,12 @@ pub(super) struct Attempt<'a> {
     pub password: &'a str,
     /// `auth_token`: of a user of the list, or signed by Choria.
     pub token: &'a str,
+    /// What it was told to sign, and its signature: `sig`.
+    pub nonce: &'a str,
+    pub signature: &'a str,
+    pub now: SystemTime,
+    /// The same moment in milliseconds of the broker.
+    pub now_ms: u64,
 }
 
 /// What TLS has shown.
@@ -64,6 +78,8 @@ pub(super) enum Via {
     Provisioner(Arc<Secret<String>>),
     /// As one of the list.
     User(Arc<User>),
+    /// With a signed token.
+    Token(Arc<Pass>),
 }
 
 impl Via {
@@ -74,6 +90,15 @@ impl Via {
             Via::System(login) => Some(&login.user),
             Via::Provisioner(_) => Some(PROVISIONER),
             Via::User(user) => user.name.as_deref(),
+            Via::Token(pass) => Some(pass.user()),
+        }
+    }
+
+    /// When the token ends that it came in with.
+    pub fn expires_ms(&self) -> Option<u64> {
+        match self {
+            Via::Token(pass) => pass.expires_ms,
+            _ => None,
         }
     }
 }

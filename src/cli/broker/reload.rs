@@ -16,6 +16,7 @@ const LIVE: &[&str] = &[
     "plugin.choria.ssldir",
     "plugin.choria.network.auth_timeout",
     "plugin.choria.network.client_hosts",
+    "plugin.choria.network.client_signer_cert",
     "plugin.choria.network.deny_server_connections",
     "plugin.choria.network.lame_duck_duration",
     "plugin.choria.network.lame_duck_grace",
@@ -23,6 +24,9 @@ const LIVE: &[&str] = &[
     "plugin.choria.network.max_subscriptions",
     "plugin.choria.network.ping_interval",
     "plugin.choria.network.ping_max",
+    "plugin.choria.network.provisioning.provisioner_without_token",
+    "plugin.choria.network.provisioning.signer_cert",
+    "plugin.choria.network.server_signer_cert",
     "plugin.choria.network.soft_shutdown_timeout",
     "plugin.choria.network.system.",
     "plugin.choria.network.tls_handshake_first",
@@ -30,6 +34,7 @@ const LIVE: &[&str] = &[
     "plugin.choria.network.users",
     "plugin.choria.network.websocket_origins",
     "plugin.choria.network.write_deadline",
+    "plugin.choria.security.revoked_tokens",
     "plugin.security.",
 ];
 

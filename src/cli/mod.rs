@@ -19,6 +19,7 @@ pub mod inventory;
 mod loading;
 pub mod nodes;
 pub mod ping;
+mod policy;
 pub mod render;
 pub mod rpc;
 mod rpcutil;
@@ -60,6 +61,13 @@ static COMMANDS: &[Command] = &[
         Some("run"),
     ),
     Command::group("broker", &["b"], "Run the message router", broker::COMMANDS, Some("run")),
+    Command::group(
+        "policy",
+        &[],
+        "Look for mistakes in policies and ask what they say",
+        policy::COMMANDS,
+        None,
+    ),
     Command::group(
         "tool",
         &["t"],

@@ -1,4 +1,4 @@
-//! Asking the agent `rpcutil`, as `choria facts` and `choria inventory` do.
+//! Asking built-in agents, as `choria facts`, `choria inventory` and `choria policy` do.
 
 use serde_json::{Map, Value};
 
@@ -19,6 +19,21 @@ pub(super) async fn ask_found(
     action: &str,
     inputs: Map<String, Value>,
 ) -> Result<(Vec<NodeReply>, Stats, bool), Failure> {
+    ask_agent_found(context, client, selection, "rpcutil", action, inputs).await
+}
+
+/// Finds the nodes of a selection and makes a request to a built-in agent of them, as [`ask`] does.
+///
+/// # Errors
+/// When no node is found, or the request cannot be made.
+pub(super) async fn ask_agent_found(
+    context: &Context,
+    client: &Client,
+    selection: &Selection,
+    agent: &str,
+    action: &str,
+    inputs: Map<String, Value>,
+) -> Result<(Vec<NodeReply>, Stats, bool), Failure> {
     let found = unless_interrupted(context, client.discover(&selection.discovery))
         .await?
         .map_err(failure)?;
@@ -27,7 +42,7 @@ pub(super) async fn ask_found(
     }
     let mut request = RequestOptions::from(found);
     request.collective = selection.discovery.collective.clone();
-    ask(context, client, action, inputs, request).await
+    ask_agent(context, client, agent, action, inputs, request).await
 }
 
 /// Makes a request to `rpcutil` and collects the replies; tells whether the user has interrupted it.
@@ -41,8 +56,19 @@ pub(super) async fn ask(
     inputs: Map<String, Value>,
     request: RequestOptions,
 ) -> Result<(Vec<NodeReply>, Stats, bool), Failure> {
-    let agent = builtin::agent("rpcutil")
-        .ok_or_else(|| Failure::new("the description of rpcutil is missing"))?;
+    ask_agent(context, client, "rpcutil", action, inputs, request).await
+}
+
+async fn ask_agent(
+    context: &Context,
+    client: &Client,
+    agent: &str,
+    action: &str,
+    inputs: Map<String, Value>,
+    request: RequestOptions,
+) -> Result<(Vec<NodeReply>, Stats, bool), Failure> {
+    let agent = builtin::agent(agent)
+        .ok_or_else(|| Failure::new(format!("the description of {agent} is missing")))?;
     let mut stream = client.request(agent, action, inputs, request).await.map_err(failure)?;
     let (mut replies, mut is_interrupted) = (Vec::new(), false);
     loop {

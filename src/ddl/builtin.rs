@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use super::Agent;
 
 const DOCUMENTS: &[(&str, &str)] = &[
+    ("choria_policy", include_str!("agents/choria_policy.json")),
     ("choria_util", include_str!("agents/choria_util.json")),
     ("rpcutil", include_str!("agents/rpcutil.json")),
     ("scout", include_str!("agents/scout.json")),

@@ -6,6 +6,12 @@ use super::action::{Groups, Policy};
 use super::decision::{Because, Decision};
 use super::folder::{Cache, GROUPS_FILE, is_file_name, is_there};
 use super::question::Question;
+use super::rego::{self, Rego, RegoFault};
+
+/// The folder of Rego policies, in that of policies.
+const REGO_FOLDER: &str = "rego";
+/// The Rego policy of agents without one of their own, without `.rego`.
+const REGO_DEFAULT: &str = "default";
 
 /// What an authorizer is told when it starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +32,8 @@ pub struct Settings {
 pub enum Kind {
     /// `action_policy`: files of rules.
     ActionPolicy,
+    /// `rego_policy`: files in Rego.
+    Rego,
     /// No kind has this name; everything is denied.
     Unknown(String),
 }
@@ -35,6 +43,7 @@ impl Kind {
     pub fn named(name: &str) -> Kind {
         match name.to_ascii_lowercase().as_str() {
             "action_policy" => Kind::ActionPolicy,
+            "rego_policy" => Kind::Rego,
             _ => Kind::Unknown(name.to_owned()),
         }
     }
@@ -57,12 +66,18 @@ pub struct Authorizer {
     settings: Settings,
     policies: Cache<Policy>,
     groups: Cache<Groups>,
+    regos: Cache<Result<Rego, RegoFault>>,
 }
 
 impl Authorizer {
     /// An authorizer; reads nothing yet.
     pub fn new(settings: Settings) -> Authorizer {
-        Authorizer { settings, policies: Cache::default(), groups: Cache::default() }
+        Authorizer {
+            settings,
+            policies: Cache::default(),
+            groups: Cache::default(),
+            regos: Cache::default(),
+        }
     }
 
     /// What it was made of.
@@ -75,17 +90,36 @@ impl Authorizer {
     pub fn decide(&self, question: &Question<'_>) -> Decision {
         match &self.settings.kind {
             Kind::ActionPolicy => self.decide_by_action_policy(question),
+            Kind::Rego => self.decide_by_rego(question),
             Kind::Unknown(name) => Decision::deny(Because::UnknownProvider(name.clone())),
         }
     }
 
-    /// Answers as if `candidate` were the policy file of the agent. The groups are those there are.
-    pub fn decide_if(&self, candidate: &Policy, question: &Question<'_>) -> Decision {
-        self.ask(candidate, question)
+    /// Answers as if `candidate` were the content of the policy file of the agent. The groups are those there are.
+    pub fn decide_if(&self, candidate: &[u8], question: &Question<'_>) -> Decision {
+        match &self.settings.kind {
+            Kind::ActionPolicy => self.ask(&Policy::parse(candidate), question),
+            Kind::Rego => ask_rego(&read_rego(candidate), question),
+            Kind::Unknown(_) => self.decide(question),
+        }
+    }
+
+    fn decide_by_rego(&self, question: &Question<'_>) -> Decision {
+        let folder = self.settings.folder.join(REGO_FOLDER);
+        let file = match self.file(&folder, question.agent, Some(REGO_DEFAULT), "rego") {
+            Ok(Some(file)) => file,
+            Ok(None) => return Decision::deny(Because::NoPolicy(question.agent.to_owned())),
+            Err(decision) => return *decision,
+        };
+        match self.regos.read(&file, read_rego) {
+            Ok(policy) => ask_rego(&policy, question).in_file(file),
+            Err(error) => Decision::deny(Because::File(error.to_string())).in_file(file),
+        }
     }
 
     fn decide_by_action_policy(&self, question: &Question<'_>) -> Decision {
-        let file = match self.policy_file(question.agent) {
+        let (folder, default) = (&self.settings.folder, self.settings.default_name.as_deref());
+        let file = match self.file(folder, question.agent, default, "policy") {
             Ok(Some(file)) => file,
             Ok(None) => return Decision::deny(Because::NoPolicy(question.agent.to_owned())),
             Err(decision) => return *decision,
@@ -119,13 +153,19 @@ impl Authorizer {
         }
     }
 
-    /// The file that applies to an agent, if there is one.
-    fn policy_file(&self, agent: &str) -> Result<Option<PathBuf>, Box<Decision>> {
+    /// The file that applies to an agent, if there is one: its own, else the default.
+    fn file(
+        &self,
+        folder: &Path,
+        agent: &str,
+        default: Option<&str>,
+        extension: &str,
+    ) -> Result<Option<PathBuf>, Box<Decision>> {
         if !is_file_name(agent) {
             return Err(Box::new(Decision::deny(Because::AgentName(agent.to_owned()))));
         }
-        for name in [Some(agent), self.settings.default_name.as_deref()].into_iter().flatten() {
-            let file = self.settings.folder.join(format!("{name}.policy"));
+        for name in [Some(agent), default].into_iter().flatten() {
+            let file = folder.join(format!("{name}.{extension}"));
             match is_there(&file) {
                 Ok(true) => return Ok(Some(file)),
                 Ok(false) => {}
@@ -136,6 +176,37 @@ impl Authorizer {
             }
         }
         Ok(None)
+    }
+}
+
+fn read_rego(bytes: &[u8]) -> Result<Rego, RegoFault> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Rego::parse(text, rego::FILE_PACKAGE),
+        Err(_) => {
+            Err(RegoFault::Policy { line: None, text: "the policy is not UTF-8 text".to_owned() })
+        }
+    }
+}
+
+fn ask_rego(policy: &Result<Rego, RegoFault>, question: &Question<'_>) -> Decision {
+    let answer = match policy {
+        Ok(policy) => policy.allows(question.rego_input(), None),
+        Err(fault) => Err(fault.clone()),
+    };
+    rego_decision(answer)
+}
+
+/// What a Rego policy says, as a decision.
+fn rego_decision(answer: Result<bool, RegoFault>) -> Decision {
+    match answer {
+        Ok(true) => Decision::allow(Because::RegoAllows),
+        Ok(false) => Decision::deny(Because::RegoDenies),
+        Err(fault) => {
+            let line = fault.line();
+            let mut decision = Decision::deny(Because::Rego(fault));
+            decision.reason.line = line;
+            decision
+        }
     }
 }
 

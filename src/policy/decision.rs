@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::action::{RuleFault, Unread};
+use super::rego::RegoFault;
 
 /// The answer to one question.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +59,12 @@ pub enum Because {
     Undecided(String),
     /// No kind of policy has that name.
     UnknownProvider(String),
+    /// A Rego policy allows.
+    RegoAllows,
+    /// A Rego policy denies.
+    RegoDenies,
+    /// A Rego policy gives no decision.
+    Rego(RegoFault),
 }
 
 impl Decision {
@@ -69,7 +76,9 @@ impl Decision {
         Decision { allow: false, reason: Reason::new(because) }
     }
 
-    pub(super) fn in_file(mut self, file: impl Into<PathBuf>) -> Decision {
+    /// Names the file that decided, unless it is known.
+    #[must_use]
+    pub fn in_file(mut self, file: impl Into<PathBuf>) -> Decision {
         // A decision about the file of groups names that one.
         self.reason.file.get_or_insert_with(|| file.into());
         self
@@ -143,6 +152,9 @@ impl fmt::Display for Because {
             Because::Undecided(reason) => {
                 write!(f, "denied by a rule that may match: {reason}")
             }
+            Because::RegoAllows => f.write_str("allowed by a Rego policy"),
+            Because::RegoDenies => f.write_str("denied by a Rego policy"),
+            Because::Rego(fault) => write!(f, "the Rego policy gives no decision: {fault}"),
             Because::UnknownProvider(name) => {
                 write!(f, "{name:?} is not a kind of policy")
             }

@@ -12,7 +12,7 @@ use crate::sys::{Stamp, read_bounded};
 pub const GROUPS_FILE: &str = "groups";
 
 /// The largest policy file that is read, bytes.
-pub(super) const FILE_BYTES_MAX: u64 = 1024 * 1024;
+pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Files whose content is kept. Requests name agents that exist, so there are few.
 const FILES_KEPT_MAX: usize = 512;
 /// A file that changed so recently may be in the middle of being written: it is looked at again.

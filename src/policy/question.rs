@@ -2,7 +2,8 @@
 
 use std::time::SystemTime;
 
-use serde_json::Value;
+use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use crate::protocol::filter::Filter;
 
@@ -33,4 +34,34 @@ pub struct Question<'a> {
     pub time: SystemTime,
     /// Which nodes the request is for.
     pub filter: &'a Filter,
+}
+
+impl Question<'_> {
+    /// What a Rego file is asked with. Facts and classes that cannot be read are not there at all, so that what asks
+    /// for them is undefined.
+    pub(super) fn rego_input(&self) -> Value {
+        let mut input = json!({
+            "agent": self.agent,
+            "action": self.action,
+            "callerid": self.caller,
+            "collective": self.collective,
+            "data": self.data,
+            "ttl": self.ttl_secs,
+            "time": self.time_text(),
+            "agents": self.agents,
+            "provision_mode": false,
+        });
+        if let Some(facts) = self.facts {
+            input["facts"] = facts.clone();
+        }
+        if let Some(classes) = self.classes {
+            input["classes"] = json!(classes);
+        }
+        input
+    }
+
+    /// The time of the request in RFC 3339, empty for one that cannot be written so.
+    fn time_text(&self) -> String {
+        Timestamp::try_from(self.time).map(|time| time.to_string()).unwrap_or_default()
+    }
 }

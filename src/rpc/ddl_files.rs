@@ -202,7 +202,7 @@ mod tests {
         assert_ne!(version("rpcutil").unwrap(), "99");
         assert_eq!(
             names(&libdirs),
-            ["bad", "choria_util", "one", "other", "rpcutil", "scout", "two"]
+            ["bad", "choria_policy", "choria_util", "one", "other", "rpcutil", "scout", "two"]
         );
 
         let text = |agent| resolve(agent, &libdirs).unwrap_err().to_string();

@@ -6,6 +6,7 @@ mod broker;
 mod client;
 mod cluster;
 mod connection;
+mod policy;
 mod security;
 mod server;
 mod tokens;
@@ -13,6 +14,7 @@ mod tokens;
 pub use broker::{broker, status_pages};
 pub use client::rpc_client;
 pub use connection::{connection, inboxes};
+pub use policy::policies;
 pub use security::{provider, security, warn_of_doubts};
 pub use server::server;
 

@@ -1,0 +1,28 @@
+//! A build without Rego.
+
+use serde_json::Value;
+
+use super::RegoFault;
+use crate::protocol::filter::Filter;
+
+/// A policy; there is none in this build.
+#[derive(Debug)]
+pub enum Rego {}
+
+impl Rego {
+    /// Always refused.
+    ///
+    /// # Errors
+    /// [`RegoFault::NotBuilt`].
+    pub fn parse(_text: &str, _package: &str) -> Result<Rego, RegoFault> {
+        Err(RegoFault::NotBuilt)
+    }
+
+    /// Never called, as there is no policy.
+    ///
+    /// # Errors
+    /// None.
+    pub fn allows(&self, _input: Value, _filter: Option<&Filter>) -> Result<bool, RegoFault> {
+        match *self {}
+    }
+}

@@ -197,7 +197,8 @@ impl Connection {
             return self.read_handshake(buffers, cx);
         }
         let kept = self.transport.put_partial(&mut buffers.read);
-        let end = kept.saturating_add(self.transport.read_bytes_max()).min(buffers.read.len());
+        let most = self.transport.read_bytes_max().min(buffers.read_bytes_max);
+        let end = kept.saturating_add(most).min(buffers.read.len());
         let room = buffers.read.get_mut(kept..end).unwrap_or_default();
         let count = match (&*self.socket).read(room) {
             Ok(0) => return Err(End::silent(Reason::ClientClosed)),

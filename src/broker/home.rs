@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::cast::Cast;
 use super::cluster::Dialled;
 use super::listeners::{Incoming, Kind};
 use super::monitor::Question;
@@ -58,6 +59,8 @@ pub(super) enum Mail {
     Info,
     /// Connections of yours whose queues got something to send.
     Flush(Vec<u64>),
+    /// Help to send a message to many.
+    Cast(Arc<Cast>),
     /// Decide again about the connections that are in.
     Readmit,
     /// Say something about your connections.

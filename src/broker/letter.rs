@@ -27,13 +27,17 @@ pub(super) struct Letter {
     tail_at: usize,
     head_bytes: usize,
     sid_bytes: usize,
+    /// Bytes of headers and payload.
+    body_bytes: u64,
     shared: Option<Arc<[u8]>>,
 }
 
 impl Letter {
-    /// Lays out a message: `head` goes before the name of the subscription, `tail` behind it.
-    pub fn lay_out(&mut self, head: &[u8], tail: &[u8]) {
+    /// Lays out a message: `head` goes before the name of the subscription, `tail` behind it. `body_bytes` of the tail
+    /// are headers and payload.
+    pub fn lay_out(&mut self, head: &[u8], tail: &[u8], body_bytes: u64) {
         self.clear();
+        self.body_bytes = body_bytes;
         self.head_bytes = head.len();
         self.tail_at = head.len() + SID_BYTES_MAX;
         self.bytes.reserve(self.tail_at + tail.len());
@@ -83,6 +87,10 @@ impl Parcel for Letter {
         self.bytes.len() - self.start
     }
 
+    fn body_bytes(&self) -> u64 {
+        self.body_bytes
+    }
+
     fn write(&self, socket: &TcpStream) -> (usize, Option<io::ErrorKind>) {
         write_slice(socket, self.bytes())
     }
@@ -109,7 +117,7 @@ mod tests {
         for tail in ["5\r\nhello\r\n".to_owned(), format!("300\r\n{}\r\n", "x".repeat(300))] {
             let mut letter = Letter::default();
             let head = b"MSG a.subject ";
-            letter.lay_out(head, tail.as_bytes());
+            letter.lay_out(head, tail.as_bytes(), 5);
             let longest = format!("{} ", "9".repeat(SID_BYTES_MAX - 1));
             for sid in ["1 ", "1 ", "22 ", "1 ", &longest, "7 "] {
                 assert!(letter.address(sid.as_bytes(), head));

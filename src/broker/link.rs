@@ -57,7 +57,7 @@ struct Outbound {
     /// Apart, because most connections are idle and have none.
     backlog: Option<Box<Backlog>>,
     queued_bytes: usize,
-    /// Bytes that were ever given to it.
+    /// Bytes of headers and payloads that were ever given to it.
     sent_bytes: u64,
     is_writing: bool,
     /// The home was told to go on with the queue.
@@ -83,6 +83,8 @@ struct Backlog {
 pub(super) enum Chunk {
     Own(Vec<u8>),
     Shared(Arc<[u8]>),
+    /// A large buffer, to be used again when nobody waits for it any more.
+    Block(Arc<Vec<u8>>),
 }
 
 impl Chunk {
@@ -90,6 +92,7 @@ impl Chunk {
         match self {
             Chunk::Own(bytes) => bytes,
             Chunk::Shared(bytes) => bytes,
+            Chunk::Block(bytes) => bytes,
         }
     }
 }
@@ -98,6 +101,8 @@ impl Chunk {
 pub(super) trait Parcel {
     /// How many there are.
     fn len(&self) -> usize;
+    /// How many of them are headers and payloads of messages.
+    fn body_bytes(&self) -> u64;
     /// Writes as much as the socket takes; how much that was, and what went wrong.
     fn write(&self, socket: &TcpStream) -> (usize, Option<io::ErrorKind>);
     /// Adds all of them to the end of a queue.
@@ -193,7 +198,7 @@ impl Link {
                 self.fail(&mut out, Failure::PendingBytes);
                 return Sent::Gone;
             }
-            out.sent_bytes += parcel.len() as u64;
+            out.sent_bytes += parcel.body_bytes();
             if self.is_tls || by_home {
                 out.push(parcel);
                 return match std::mem::replace(&mut out.is_handed_over, true) {
@@ -241,7 +246,6 @@ impl Link {
             return self.fail(&mut out, Failure::PendingBytes);
         }
         out.queued_bytes += bytes.len();
-        out.sent_bytes += bytes.len() as u64;
         let queue = &mut out.backlog.get_or_insert_default().queue.chunks;
         match queue.back_mut() {
             Some(Chunk::Own(piece)) if piece.len() + bytes.len() <= PIECE_BYTES => {
@@ -423,7 +427,7 @@ impl Link {
         lock(&self.out).failure
     }
 
-    /// Bytes that wait to be sent, and those that were ever given to it.
+    /// Bytes that wait to be sent, and those of headers and payloads that were ever given to it.
     pub fn amounts(&self) -> (usize, u64) {
         let out = lock(&self.out);
         (out.queued_bytes, out.sent_bytes)
@@ -531,9 +535,12 @@ impl Batch {
     /// Drops sent bytes from the front. Not to be called while a link is locked.
     fn skip(&mut self, sent: usize, pool: &Pool) {
         self.drop_sent(sent, |chunk| {
-            if let Chunk::Own(bytes) = chunk {
-                pool.give(bytes);
-            }
+            let unused = match chunk {
+                Chunk::Own(bytes) => Some(bytes),
+                Chunk::Block(bytes) => Arc::into_inner(bytes),
+                Chunk::Shared(_) => None,
+            };
+            unused.into_iter().for_each(|bytes| pool.give(bytes));
         });
     }
 

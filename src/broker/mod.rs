@@ -32,6 +32,7 @@
 
 pub mod access;
 mod account;
+mod cast;
 mod cluster;
 mod connection;
 mod end;

@@ -2,12 +2,12 @@
 
 mod routes;
 
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::account::{Account, Accounts};
-use super::home::Home;
+use super::cast::{Cast, RECEIVERS_FOR_HELPER, TOGETHER_MIN};
+use super::home::{Home, Mail};
 use super::interest::{Interest, Matches, Stamp, Sub};
 use super::letter::Letter;
 use super::link::Link;
@@ -31,6 +31,8 @@ pub(super) struct Router {
     pub accounts: Arc<Accounts>,
     pub stage: Stage,
     letter: Letter,
+    /// The other event loops.
+    others: Vec<Arc<Home>>,
     pub(super) spare: Spare,
     /// One for each account.
     caches: Vec<Cache>,
@@ -49,6 +51,15 @@ pub(super) struct Tally {
     pub in_bytes: u64,
     pub out_messages: u64,
     pub out_bytes: u64,
+}
+
+impl Tally {
+    /// Counts a message that somebody gets.
+    #[inline]
+    fn count_out(&mut self, form: &Form<'_>) {
+        self.out_messages += 1;
+        self.out_bytes += form.body_bytes;
+    }
 }
 
 /// Who publishes.
@@ -85,10 +96,19 @@ struct Message<'m> {
 /// The tail of a message.
 struct Form<'m> {
     bytes: &'m [u8],
+    /// How many of them are headers and payload.
+    body_bytes: u64,
     shared: Option<Arc<[u8]>>,
 }
 
 impl Form<'_> {
+    /// With one copy for several receivers when that is worth it.
+    #[inline]
+    fn shared_if(self, is_shared: bool) -> Self {
+        let is_worth_it = is_shared && self.bytes.len() >= SHARE_BYTES_MIN;
+        Form { shared: is_worth_it.then(|| self.bytes.into()), ..self }
+    }
+
     #[inline]
     fn tail(&self) -> Tail<'_> {
         match &self.shared {
@@ -99,8 +119,10 @@ impl Form<'_> {
 }
 
 impl Router {
-    pub fn new(accounts: Arc<Accounts>, home: Arc<Home>) -> Router {
+    pub fn new(accounts: Arc<Accounts>, home: Arc<Home>, homes: &[Arc<Home>]) -> Router {
+        let others = homes.iter().filter(|other| !Arc::ptr_eq(other, &home)).cloned();
         Router {
+            others: others.collect(),
             caches: accounts.iter().map(|_| Cache::default()).collect(),
             accounts,
             stage: Stage::new(home),
@@ -116,16 +138,18 @@ impl Router {
     /// Stages a message for everybody who gets it.
     #[inline]
     pub fn publish(&mut self, origin: Origin<'_>, publish: &Publish<'_>) {
+        let body_bytes = (publish.headers.len() + publish.payload.len()) as u64;
         self.tally.in_messages += 1;
-        self.tally.in_bytes += (publish.headers.len() + publish.payload.len()) as u64;
+        self.tally.in_bytes += body_bytes;
         let matches = self.find(origin.account, publish.subject);
         let heard = match publish.tail {
-            Some(tail) if !publish.is_hpub && matches.is_plain() => {
+            Some(bytes) if !publish.is_hpub && matches.is_plain() => {
+                let form = Form { bytes, body_bytes, shared: None };
                 let mut heard = false;
                 if let Some(remote) = &matches.remote {
-                    heard = self.deliver_elsewhere(remote, tail, &matches);
+                    heard = self.deliver_elsewhere(remote, &form, &matches);
                 }
-                self.deliver_plain(origin, tail, &matches) || heard
+                self.deliver_plain(origin, form, &matches) || heard
             }
             _ => !matches.is_empty() && self.deliver(origin, Source::Here, publish, &matches),
         };
@@ -136,24 +160,28 @@ impl Router {
 
     /// Everybody in an account who gets messages on a subject.
     #[inline]
-    pub(super) fn find(&mut self, account: &Account, subject: &[u8]) -> Rc<Matches> {
+    pub(super) fn find(&mut self, account: &Account, subject: &[u8]) -> Arc<Matches> {
         // There is a cache for each account of the broker, and no others exist.
         self.caches[account.index as usize].find(&account.interest, subject)
     }
 
     /// The usual case: no headers, no groups, and bytes that can be sent as they came. True when somebody got it.
     #[inline]
-    fn deliver_plain(&mut self, origin: Origin<'_>, tail: &[u8], matches: &Matches) -> bool {
+    fn deliver_plain(
+        &mut self,
+        origin: Origin<'_>,
+        form: Form<'_>,
+        matches: &Arc<Matches>,
+    ) -> bool {
         if matches.plain.len() > WIDE {
-            return self.deliver_wide(origin, tail, matches);
+            return self.deliver_wide(origin, form, matches);
         }
-        let form = form(tail, matches.plain.len() > 1);
+        let form = form.shared_if(matches.plain.len() > 1);
         let mut heard = false;
         for sub in &matches.plain {
             if self.may_get(origin, sub) {
-                let bytes = self.stage.message(sub, &matches.head, form.tail());
-                self.tally.out_messages += 1;
-                self.tally.out_bytes += bytes as u64;
+                self.stage.message(sub, &matches.head, form.tail(), form.body_bytes);
+                self.tally.count_out(&form);
                 heard = true;
             }
         }
@@ -162,32 +190,66 @@ impl Router {
 
     /// The same for many receivers: each gets a lone message at once; several messages are staged, but never many of
     /// them for all.
-    fn deliver_wide(&mut self, origin: Origin<'_>, tail: &[u8], matches: &Matches) -> bool {
+    fn deliver_wide(&mut self, origin: Origin<'_>, form: Form<'_>, matches: &Arc<Matches>) -> bool {
         let head = matches.head.bytes();
-        let mut letter = std::mem::take(&mut self.letter);
         let is_cast = origin.is_last && self.stage.is_cast_next();
-        let form = form(tail, !is_cast);
+        if is_cast && matches.plain.len() >= TOGETHER_MIN && !self.others.is_empty() {
+            return self.deliver_together(origin, &form, matches);
+        }
+        let mut letter = std::mem::take(&mut self.letter);
+        let form = form.shared_if(!is_cast);
         if is_cast {
-            letter.lay_out(head, tail);
+            letter.lay_out(head, form.bytes, form.body_bytes);
         }
         let mut heard = false;
         for sub in &matches.plain {
             if !self.may_get(origin, sub) {
                 continue;
             }
-            let cast = if is_cast { self.stage.cast(sub, head, &mut letter) } else { None };
-            let bytes = cast.unwrap_or_else(|| {
-                let bytes = self.stage.message(sub, &matches.head, form.tail());
+            if !is_cast || !self.stage.cast(sub, head, &mut letter) {
+                self.stage.message(sub, &matches.head, form.tail(), form.body_bytes);
                 self.stage.flush_if_full();
-                bytes
-            });
-            self.tally.out_messages += 1;
-            self.tally.out_bytes += bytes as u64;
+            }
+            self.tally.count_out(&form);
             heard = true;
         }
         letter.clear();
         self.letter = letter;
         heard
+    }
+
+    /// The same for so many that other event loops are asked to help.
+    fn deliver_together(
+        &mut self,
+        origin: Origin<'_>,
+        form: &Form<'_>,
+        matches: &Arc<Matches>,
+    ) -> bool {
+        self.stage.flush_early();
+        let besides = (!origin.echo).then_some(origin.link);
+        let cast = Arc::new(Cast::new(matches.clone(), form.bytes, form.body_bytes, besides));
+        let helpers = matches.plain.len() / RECEIVERS_FOR_HELPER;
+        for home in self.others.iter().take(helpers) {
+            home.post(Mail::Cast(cast.clone()));
+        }
+        let done = cast.lead(&mut self.stage, &mut self.letter);
+        self.tally.out_messages += done.sent;
+        self.tally.out_bytes += done.sent * form.body_bytes;
+        let mut heard = done.sent > 0;
+        for sub in done.left.iter().filter_map(|place| matches.plain.get(*place)) {
+            if self.may_get(origin, sub) {
+                self.stage.message(sub, &matches.head, form.tail(), form.body_bytes);
+                self.tally.count_out(form);
+                self.stage.flush_if_full();
+                heard = true;
+            }
+        }
+        heard
+    }
+
+    /// Helps another event loop to send a message to many.
+    pub fn help(&mut self, cast: &Cast) {
+        cast.help(&mut self.stage, &mut self.letter);
     }
 
     /// Whether a subscription still takes a message of this origin; it counts as taken.
@@ -213,9 +275,14 @@ impl Router {
             Some(tail) if has_headers || !publish.is_hpub => tail,
             _ => write_tail(&mut with_headers, publish, has_headers),
         };
-        let mut message = Message { publish, matches, full: form(full, is_shared), bare: None };
+        let payload_bytes = publish.payload.len() as u64;
+        let body_bytes = publish.headers.len() as u64 + payload_bytes;
+        let full = Form { bytes: full, body_bytes, shared: None }.shared_if(is_shared);
+        let mut message = Message { publish, matches, full, bare: None };
         if has_headers && matches_headerless(matches) {
-            message.bare = Some(form(write_tail(&mut without_headers, publish, false), is_shared));
+            let bytes = write_tail(&mut without_headers, publish, false);
+            let bare = Form { bytes, body_bytes: payload_bytes, shared: None };
+            message.bare = Some(bare.shared_if(is_shared));
         }
         let mut heard = false;
         for sub in &matches.plain {
@@ -274,9 +341,8 @@ impl Router {
             true => &message.matches.head,
             false => &message.matches.head_with_headers,
         };
-        let bytes = self.stage.message(sub, head, form.tail());
-        self.tally.out_messages += 1;
-        self.tally.out_bytes += bytes as u64;
+        self.stage.message(sub, head, form.tail(), form.body_bytes);
+        self.tally.count_out(form);
         true
     }
 
@@ -341,11 +407,6 @@ fn matches_headerless(matches: &Matches) -> bool {
     matches.plain.iter().chain(groups).any(|sub| !sub.link.takes_headers())
 }
 
-fn form(bytes: &[u8], is_shared: bool) -> Form<'_> {
-    let shared = (is_shared && bytes.len() >= SHARE_BYTES_MIN).then(|| bytes.into());
-    Form { bytes, shared }
-}
-
 /// Writes a tail anew, with or without headers.
 fn write_tail<'t>(out: &'t mut Vec<u8>, publish: &Publish<'_>, with_headers: bool) -> &'t [u8] {
     out.clear();
@@ -387,7 +448,7 @@ struct Last {
     hash: u64,
     subject: Vec<u8>,
     stamp: Stamp,
-    matches: Rc<Matches>,
+    matches: Arc<Matches>,
 }
 
 #[derive(Debug)]
@@ -395,14 +456,14 @@ struct Kept {
     hash: u64,
     subject: Box<[u8]>,
     stamp: Stamp,
-    matches: Rc<Matches>,
+    matches: Arc<Matches>,
     /// It was used since somebody else wanted its slot.
     is_used: bool,
 }
 
 impl Cache {
     #[inline]
-    fn find(&mut self, interest: &Interest, subject: &[u8]) -> Rc<Matches> {
+    fn find(&mut self, interest: &Interest, subject: &[u8]) -> Arc<Matches> {
         if let Some(last) = &self.last
             && *last.subject == *subject
             && last.stamp == interest.stamp(last.hash)
@@ -412,7 +473,7 @@ impl Cache {
         self.find_other(interest, subject)
     }
 
-    fn find_other(&mut self, interest: &Interest, subject: &[u8]) -> Rc<Matches> {
+    fn find_other(&mut self, interest: &Interest, subject: &[u8]) -> Arc<Matches> {
         let hash = interest.hash(subject);
         let stamp = interest.stamp(hash);
         let matches = self.find_kept(interest, subject, hash, stamp);
@@ -429,7 +490,7 @@ impl Cache {
         subject: &[u8],
         hash: u64,
         stamp: Stamp,
-    ) -> Rc<Matches> {
+    ) -> Arc<Matches> {
         if let Some(Some(kept)) = self.slots.get_mut(slot_of(hash))
             && kept.hash == hash
             && *kept.subject == *subject
@@ -439,7 +500,7 @@ impl Cache {
             return kept.matches.clone();
         }
         self.misses += 1;
-        let matches = Rc::new(interest.find(subject));
+        let matches = Arc::new(interest.find(subject));
         self.keep(Kept {
             hash,
             subject: subject.into(),

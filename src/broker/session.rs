@@ -124,27 +124,27 @@ impl Session {
 
     /// Takes messages in their usual form off the front of the input, as long as there are any.
     #[inline]
-    fn publish_plain(
+    fn publish_plain<'i>(
         &mut self,
         endpoint: &mut Endpoint,
         decoder: &Decoder,
-        input: &mut &[u8],
+        input: &mut &'i [u8],
         limits: &Limits,
         cx: &mut Context,
     ) -> Result<(), End> {
-        let mut before: &[u8] = input;
+        let mut before: &'i [u8] = input;
         while let Some(publish) = decoder.next_plain(input, limits) {
             let tail_bytes = publish.tail.map_or(0, <[u8]>::len);
             let start = before.len().saturating_sub(input.len() + tail_bytes);
             let (start, tail) = before.split_at(start);
             let run = match input.starts_with(start) {
-                true => self.open_run(endpoint, &publish, cx),
+                true => self.open_run(endpoint, &publish, tail, cx),
                 false => None,
             };
             if let Some(mut run) = run {
                 run.add(&publish, tail);
                 self.extend_run(&mut run, start, input, limits, cx);
-                cx.router.close_run(self.origin(endpoint, input.is_empty()), run);
+                cx.router.close_run(self.origin(endpoint, input.is_empty()), run, start.len());
             } else {
                 self.publish(endpoint, &publish, input.is_empty(), cx)?;
             }
@@ -157,12 +157,13 @@ impl Session {
     }
 
     /// Begins a run with a message if those behind it can be handled like it.
-    fn open_run(
+    fn open_run<'i>(
         &mut self,
         endpoint: &mut Endpoint,
         first: &Publish<'_>,
+        input: &'i [u8],
         cx: &mut Context,
-    ) -> Option<Run> {
+    ) -> Option<Run<'i>> {
         let answers_each = self.options.verbose || self.options.pedantic;
         // Some subjects of the system are answered here.
         let may_differ = matches!(self.permissions, Permissions::Answering(_))
@@ -172,14 +173,14 @@ impl Session {
         }
         self.permissions.publish(first.subject, first.reply, &mut cx.router.memo).ok()?;
         endpoint.is_active = true;
-        cx.router.open_run(self.origin(endpoint, false), first)
+        cx.router.open_run(self.origin(endpoint, false), first, input)
     }
 
     /// Adds the messages that begin like the first one.
     #[inline]
     fn extend_run(
         &self,
-        run: &mut Run,
+        run: &mut Run<'_>,
         start: &[u8],
         input: &mut &[u8],
         limits: &Limits,

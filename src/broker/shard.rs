@@ -22,8 +22,11 @@ use super::transport::Transport;
 use crate::sys::{Events, Ready};
 use crate::util::throttle::Throttle;
 
-/// Bytes read from one connection in one turn; the buffer is shared by all connections of the loop.
-const READ_BYTES: usize = 128 * 1024;
+/// Bytes read from one connection in one turn, when it is the only one; the buffer is shared by all connections of the
+/// loop. The more comes at once, the fewer system calls there are for a message, and the fewer readers are woken.
+const READ_BYTES: usize = 1024 * 1024;
+/// The same when there are many, so that each gets its turn soon.
+const READ_BYTES_MIN: usize = 128 * 1024;
 /// Connections served in one turn.
 const EVENTS_MAX: usize = 1024;
 /// Connections accepted in one turn.
@@ -77,6 +80,8 @@ pub(super) struct Shard {
 #[derive(Debug)]
 pub(super) struct Buffers {
     pub read: Vec<u8>,
+    /// Bytes of it that one connection may fill.
+    pub read_bytes_max: usize,
     pub plain: Vec<u8>,
 }
 
@@ -96,7 +101,11 @@ impl Shard {
             blocked: Vec::new(),
             arrivals: std::collections::VecDeque::new(),
             unadmitted: 0,
-            buffers: Buffers { read: vec![0; READ_BYTES], plain: Vec::new() },
+            buffers: Buffers {
+                read: vec![0; READ_BYTES],
+                read_bytes_max: READ_BYTES_MIN,
+                plain: Vec::new(),
+            },
             next_housekeeping_ms: 0,
             next_forget_ms: 0,
             next_news_ms: 0,
@@ -117,6 +126,8 @@ impl Shard {
                 break;
             }
             self.cx.now_ms = self.cx.shared.now_ms();
+            let share = READ_BYTES / events.len().max(1);
+            self.buffers.read_bytes_max = share.max(READ_BYTES_MIN);
             for index in 0..events.len() {
                 if let Some(ready) = events.at(index) {
                     self.on_ready(ready);
@@ -436,6 +447,7 @@ impl Shard {
                         self.pump(token);
                     }
                 }
+                Mail::Cast(cast) => self.cx.router.help(&cast),
                 #[cfg(test)]
                 Mail::Break => panic!("broken by a test"),
                 Mail::Readmit => self.readmit_all(),

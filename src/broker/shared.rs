@@ -350,7 +350,7 @@ impl Context {
         Context {
             libraries: Libraries::default(),
             account_reports: vec![AccountReport::default(); shared.accounts.iter().count()],
-            router: Router::new(shared.accounts.clone(), home.clone()),
+            router: Router::new(shared.accounts.clone(), home.clone(), &shared.homes),
             now_ms: shared.now_ms(),
             settings: shared.settings.clone(),
             shared,

@@ -25,6 +25,8 @@ const CALLED_AT_ONCE: usize = 256;
 
 /// Bytes read at once from which buffers begin large.
 const LARGE_BYTES_MIN: usize = 16 * 1024;
+/// Room that a buffer begins with at most.
+const LARGE_BYTES_MAX: usize = 256 * 1024;
 /// Buffers of one turn that may begin large.
 const LARGE_MAX: usize = 16;
 
@@ -51,6 +53,8 @@ pub(super) struct Staged {
     bytes: Vec<u8>,
     cuts: Vec<Cut>,
     cut_bytes: usize,
+    /// Bytes of headers and payloads.
+    body_bytes: u64,
     /// Messages for the same subscription that are not counted there yet.
     run: Option<(Arc<Sub>, u64)>,
 }
@@ -62,7 +66,14 @@ impl Staged {
     }
 
     fn reusing(link: Arc<Link>, spare: Spare) -> Staged {
-        Staged { link, bytes: spare.bytes, cuts: spare.cuts, cut_bytes: 0, run: None }
+        Staged {
+            link,
+            bytes: spare.bytes,
+            cuts: spare.cuts,
+            cut_bytes: 0,
+            body_bytes: 0,
+            run: None,
+        }
     }
 
     #[inline]
@@ -103,13 +114,17 @@ impl Staged {
     fn clear(&mut self) {
         self.bytes.clear();
         self.cuts.clear();
-        self.cut_bytes = 0;
+        (self.cut_bytes, self.body_bytes) = (0, 0);
     }
 }
 
 impl Parcel for Staged {
     fn len(&self) -> usize {
         self.bytes.len() + self.cut_bytes
+    }
+
+    fn body_bytes(&self) -> u64 {
+        self.body_bytes
     }
 
     fn write(&self, socket: &TcpStream) -> (usize, Option<io::ErrorKind>) {
@@ -262,7 +277,7 @@ impl Stage {
         if self.expected_bytes < LARGE_BYTES_MIN || self.open.len() >= LARGE_MAX {
             return Spare::default();
         }
-        let room = self.expected_bytes + self.expected_bytes / 4;
+        let room = (self.expected_bytes + self.expected_bytes / 4).min(LARGE_BYTES_MAX);
         let pooled = link.home.pool.take();
         Spare { bytes: pooled.unwrap_or_else(|| Vec::with_capacity(room)), cuts: Vec::new() }
     }
@@ -281,18 +296,12 @@ impl Stage {
 
     /// Sends a message to one of many receivers at once; false when something is staged for it, which goes first.
     #[inline]
-    pub fn cast(&mut self, sub: &Arc<Sub>, head: &[u8], letter: &mut Letter) -> Option<usize> {
-        if !letter.address(sub.sid_word().bytes(), head) {
-            return None;
-        }
-        let length = letter.len();
-        if !self.send(&sub.link, letter) {
-            return None;
-        }
-        if sub.limit() == 0 {
+    pub fn cast(&mut self, sub: &Arc<Sub>, head: &[u8], letter: &mut Letter) -> bool {
+        let is_sent = letter.address(sub.sid_word().bytes(), head) && self.send(&sub.link, letter);
+        if is_sent && sub.limit() == 0 {
             sub.count(1);
         }
-        Some(length)
+        is_sent
     }
 
     /// Sends bytes to a receiver at once; false when something is staged for it, which goes first.
@@ -301,9 +310,15 @@ impl Stage {
         if self.slots.get(link.index as usize).is_some_and(|slot| *slot != NO_SLOT) {
             return false;
         }
+        self.send_now(link, parcel);
+        true
+    }
+
+    /// Sends bytes to a receiver at once, before what may be staged for it.
+    #[inline]
+    pub fn send_now(&mut self, link: &Arc<Link>, parcel: &mut impl Parcel) {
         let sent = link.send(parcel, false, self.now_ms);
         self.notices.note(link, sent, &self.home);
-        true
     }
 
     /// An empty buffer with room for what is being handled, but not for much more than `bytes_max`.
@@ -313,9 +328,16 @@ impl Stage {
         pooled.unwrap_or_else(|| Vec::with_capacity(room))
     }
 
-    /// Adds bytes whose messages, if they are some, are counted already.
+    /// Adds bytes that are no messages.
     pub fn answer(&mut self, link: &Arc<Link>, bytes: &[u8]) {
-        self.entry(link).append(bytes);
+        self.messages(link, bytes, 0);
+    }
+
+    /// Adds messages that are counted already, with so many bytes of headers and payloads.
+    pub fn messages(&mut self, link: &Arc<Link>, bytes: &[u8], body_bytes: u64) {
+        let staged = self.entry(link);
+        staged.append(bytes);
+        staged.body_bytes += body_bytes;
         self.bytes += bytes.len();
     }
 
@@ -326,10 +348,12 @@ impl Stage {
         sub: &Arc<Sub>,
         head: &Word<N>,
         tail: Tail<'_>,
-    ) -> usize {
+        body_bytes: u64,
+    ) {
         let sid = sub.sid_word();
         let staged = self.entry(&sub.link);
         let length = head.len() + sid.len() + tail.len();
+        staged.body_bytes += body_bytes;
         head.append_to(&mut staged.bytes);
         sid.append_to(&mut staged.bytes);
         match tail {
@@ -340,7 +364,6 @@ impl Stage {
             staged.count(sub);
         }
         self.bytes += length;
-        length
     }
 
     /// Adds a message of three parts for another broker.
@@ -350,9 +373,11 @@ impl Stage {
         head: &[u8],
         words: &[u8],
         tail: Tail<'_>,
-    ) -> usize {
+        body_bytes: u64,
+    ) {
         let staged = self.entry(route);
         let length = head.len() + words.len() + tail.len();
+        staged.body_bytes += body_bytes;
         staged.append(head);
         staged.append(words);
         match tail {
@@ -360,7 +385,6 @@ impl Stage {
             Tail::Shared(piece) => staged.append_shared(piece),
         }
         self.bytes += length;
-        length
     }
 
     /// Makes the count of a link's subscriptions exact.

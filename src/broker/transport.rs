@@ -11,6 +11,9 @@ use super::tls::{Handshake, Tls};
 use super::websocket::Channel;
 use crate::net;
 
+/// Encrypted bytes read at once: more would only need more room for what is in them.
+const TLS_READ_BYTES: usize = 128 * 1024;
+
 /// The way bytes travel.
 #[derive(Debug)]
 pub(super) enum Transport {
@@ -85,8 +88,9 @@ impl Transport {
     /// Bytes that may be read at once.
     pub fn read_bytes_max(&self) -> usize {
         match self {
+            Transport::Plain => usize::MAX,
             Transport::WebSocket(channel) => channel.read_bytes_max(),
-            _ => usize::MAX,
+            Transport::Handshake(_) | Transport::Tls(_) | Transport::ClientTls(_) => TLS_READ_BYTES,
         }
     }
 

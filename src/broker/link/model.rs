@@ -268,7 +268,7 @@ fn letter(message: &[u8]) -> Letter {
     let mut letter = Letter::default();
     let (head, rest) = message.split_at(4);
     let (sid, tail) = rest.split_at(8);
-    letter.lay_out(head, tail);
+    letter.lay_out(head, tail, tail.len() as u64);
     assert!(letter.address(sid, head));
     letter
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Message, Origin, Router, write_tail};
+use super::{Form, Message, Origin, Router, write_tail};
 use crate::broker::groups::{Group, Remote};
 use crate::broker::interest::{Matches, RemoteMatches};
 use crate::broker::link::Link;
@@ -46,12 +46,14 @@ impl Router {
         publish: &Publish<'_>,
         queues: Queues<'_>,
     ) {
+        let body_bytes = (publish.headers.len() + publish.payload.len()) as u64;
         self.tally.in_messages += 1;
-        self.tally.in_bytes += (publish.headers.len() + publish.payload.len()) as u64;
+        self.tally.in_bytes += body_bytes;
         let matches = self.find(origin.account, publish.subject);
         match publish.tail {
-            Some(tail) if !publish.is_hpub && queues.is_empty() && !matches.notes_replies => {
-                self.deliver_plain(origin, tail, &matches);
+            Some(bytes) if !publish.is_hpub && queues.is_empty() && !matches.notes_replies => {
+                let form = Form { bytes, body_bytes, shared: None };
+                self.deliver_plain(origin, form, &matches);
             }
             _ if matches.is_empty() => {}
             _ => {
@@ -64,13 +66,12 @@ impl Router {
     pub(super) fn deliver_elsewhere(
         &mut self,
         remote: &RemoteMatches,
-        tail: &[u8],
+        form: &Form<'_>,
         matches: &Matches,
     ) -> bool {
         for route in &remote.routes {
-            let bytes = self.stage.routed(route, &remote.head, b"", Tail::Copied(tail));
-            self.tally.out_messages += 1;
-            self.tally.out_bytes += bytes as u64;
+            self.stage.routed(route, &remote.head, b"", form.tail(), form.body_bytes);
+            self.tally.count_out(form);
         }
         if matches.plain.len() > WIDE {
             // They have many to send it to as well, and need not wait for ours.
@@ -167,8 +168,9 @@ impl Router {
     ) {
         let has_headers = !message.publish.headers.is_empty();
         let head = if has_headers { &remote.head_with_headers } else { &remote.head };
-        let bytes = if queues.is_empty() {
-            self.stage.routed(route, head, b"", message.full.tail())
+        let full = &message.full;
+        if queues.is_empty() {
+            self.stage.routed(route, head, b"", full.tail(), full.body_bytes);
         } else {
             let publish = message.publish;
             let mut words = Vec::new();
@@ -176,10 +178,9 @@ impl Router {
             let mut tail = Vec::new();
             let bare = Publish { reply: None, ..publish.clone() };
             let tail = write_tail(&mut tail, &bare, has_headers);
-            self.stage.routed(route, head, &words, Tail::Copied(tail))
-        };
-        self.tally.out_messages += 1;
-        self.tally.out_bytes += bytes as u64;
+            self.stage.routed(route, head, &words, Tail::Copied(tail), full.body_bytes);
+        }
+        self.tally.count_out(full);
     }
 }
 

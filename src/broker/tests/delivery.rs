@@ -118,7 +118,8 @@ fn many_messages_on_one_subject_are_like_each_alone() {
     let mut limited = Peer::open(&broker);
     let (mut published, mut tails) = (String::new(), Vec::new());
     for number in 0..MESSAGES {
-        let payload = format!("{number}{}", "y".repeat(number % 200));
+        let long = if (600..640).contains(&(number % 700)) { 1500 } else { 0 };
+        let payload = format!("{number}{}", "y".repeat(number % 200 + long));
         let reply = if number % 7 == 0 { "_INBOX.x " } else { "" };
         // Runs of each kind, some of them short.
         let (verb, sizes, headers) = match number / 3 % 50 {
@@ -207,6 +208,52 @@ fn many_receivers_get_every_message_in_order() {
     publisher.sync();
     receivers.iter_mut().for_each(|peer| check_order(peer, 3 * LONE));
     assert_eq!(broker.statistics().out_messages, (receivers.len() * 3 * LONE) as u64);
+}
+
+#[test]
+fn all_loops_together_send_every_message_once_and_in_order() {
+    const SUBS: usize = 70;
+    const MESSAGES: usize = 40;
+    let broker = start(settings());
+    let long = "x".repeat(100);
+    // Enough for all loops to help. Some have to be handled in another way: a long name, a limit.
+    let mut receivers: Vec<_> = (0..10)
+        .map(|_| {
+            let mut peer = Peer::open(&broker);
+            (1..SUBS).for_each(|sid| peer.send(&format!("SUB wide {sid}\r\n")));
+            peer.send(&format!("SUB wide {long}\r\nUNSUB 7 3\r\nUNSUB 8 {}\r\n", MESSAGES + 9));
+            peer.sync();
+            peer
+        })
+        .collect();
+    let mut publisher = Peer::with(&broker, "\"echo\":false");
+    publisher.send("SUB wide 1\r\n");
+    for number in 0..MESSAGES {
+        publisher.send(&format!("PUB wide {}\r\n{number}\r\n", number.to_string().len()));
+        if number % 4 != 0 {
+            publisher.sync();
+        }
+    }
+    publisher.sync();
+    for peer in &mut receivers {
+        peer.send("PING\r\n");
+        let mut next: HashMap<String, usize> = HashMap::new();
+        loop {
+            let line = peer.line();
+            if line == "PONG" {
+                break;
+            }
+            let sid = line.split(' ').nth(2).expect("a message").to_owned();
+            let number = next.entry(sid).or_default();
+            assert_eq!(peer.line(), number.to_string(), "{line}");
+            *number += 1;
+        }
+        assert_eq!((next.len(), next.remove("7")), (SUBS, Some(3)));
+        assert!(next.values().all(|count| *count == MESSAGES), "{next:?}");
+    }
+    let digits: usize = (0..MESSAGES).map(|number| number.to_string().len()).sum();
+    let bytes = receivers.len() * (digits * (SUBS - 1) + 3);
+    assert_eq!(broker.statistics().out_bytes, bytes as u64);
 }
 
 fn check_order(peer: &mut Peer, messages: usize) {

@@ -13,6 +13,7 @@ use super::monitor::Question;
 use super::pool::Pool;
 use super::settings::Settings;
 use super::tls::Worked;
+use super::waiting::Waiting;
 use crate::sys::{Epoll, Interest, Wake};
 
 /// Token of the wake-up in the epoll set.
@@ -34,6 +35,8 @@ pub(super) struct Home {
     pub indexes: Arc<Indexes>,
     /// Large buffers for all event loops.
     pub pool: Arc<Pool>,
+    /// What waits for the receivers of all event loops.
+    pub waiting: Arc<Waiting>,
     pub counters: Counters,
 }
 
@@ -61,6 +64,8 @@ pub(super) enum Mail {
     Flush(Vec<u64>),
     /// Help to send a message to many.
     Cast(Arc<Cast>),
+    /// Too much waits for all receivers together.
+    Relieve,
     /// Decide again about the connections that are in.
     Readmit,
     /// Say something about your connections.
@@ -79,7 +84,12 @@ pub(super) enum Mail {
 }
 
 impl Home {
-    pub fn new(bounds: Bounds, indexes: Arc<Indexes>, pool: Arc<Pool>) -> io::Result<Home> {
+    pub fn new(
+        bounds: Bounds,
+        indexes: Arc<Indexes>,
+        pool: Arc<Pool>,
+        waiting: Arc<Waiting>,
+    ) -> io::Result<Home> {
         let (epoll, wake) = (Epoll::new()?, Wake::new()?);
         epoll.add(&wake, WAKE, Interest::READ)?;
         Ok(Home {
@@ -91,6 +101,7 @@ impl Home {
             bounds,
             indexes,
             pool,
+            waiting,
             counters: Counters::default(),
         })
     }

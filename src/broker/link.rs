@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::home::{Home, Mail, lock};
 use super::pool::Pool;
+use super::waiting::Waiting;
 use crate::sys::Interest;
 
 /// A place where no lock is held, so that other threads may come between. Tests choose who does.
@@ -200,14 +201,14 @@ impl Link {
             }
             out.sent_bytes += parcel.body_bytes();
             if self.is_tls || by_home {
-                out.push(parcel);
+                out.push(parcel, &self.home.waiting);
                 return match std::mem::replace(&mut out.is_handed_over, true) {
                     false => Sent::HandOver,
                     true => self.crowded(&out),
                 };
             }
             if out.is_writing || out.has_queue() {
-                out.push(parcel);
+                out.push(parcel, &self.home.waiting);
                 return self.crowded(&out);
             }
             out.is_writing = true;
@@ -225,7 +226,7 @@ impl Link {
             return Sent::Gone;
         }
         if written < parcel.len() {
-            out.push_front(parcel, written);
+            out.push_front(parcel, written, &self.home.waiting);
             self.watch_write(&mut out, true, now_ms);
         } else if out.has_queue() {
             drop(out);
@@ -246,6 +247,7 @@ impl Link {
             return self.fail(&mut out, Failure::PendingBytes);
         }
         out.queued_bytes += bytes.len();
+        self.home.waiting.add(bytes.len(), out.queued_bytes);
         let queue = &mut out.backlog.get_or_insert_default().queue.chunks;
         match queue.back_mut() {
             Some(Chunk::Own(piece)) if piece.len() + bytes.len() <= PIECE_BYTES => {
@@ -288,7 +290,7 @@ impl Link {
             gap();
             let mut out = lock(&self.out);
             out.is_writing = false;
-            out.restore(batch, written, now_ms);
+            out.restore(batch, written, now_ms, &self.home.waiting);
             budget = budget.saturating_sub(written);
             match full {
                 Err(error) => return self.fail(&mut out, Failure::Socket(error)),
@@ -319,7 +321,7 @@ impl Link {
         batch.skip(taken, &self.home.pool);
         let mut out = lock(&self.out);
         out.is_writing = false;
-        out.restore(batch, taken, now_ms);
+        out.restore(batch, taken, now_ms, &self.home.waiting);
         self.watch_write(&mut out, is_full, now_ms);
         self.let_go(out);
     }
@@ -411,7 +413,7 @@ impl Link {
     fn fail(&self, out: &mut Outbound, failure: Failure) {
         out.failure.get_or_insert(failure);
         out.take_queue();
-        out.queued_bytes = 0;
+        self.home.waiting.subtract(std::mem::take(&mut out.queued_bytes));
         if let Some(socket) = &out.socket {
             // It may be closed already.
             let _ = socket.shutdown(Shutdown::Both);
@@ -420,7 +422,12 @@ impl Link {
 
     /// Gives the receiver up because its socket failed elsewhere.
     pub fn fail_socket(&self, kind: io::ErrorKind) {
-        self.fail(&mut lock(&self.out), Failure::Socket(kind));
+        self.give_up(Failure::Socket(kind));
+    }
+
+    /// Gives the receiver up.
+    pub fn give_up(&self, failure: Failure) {
+        self.fail(&mut lock(&self.out), failure);
     }
 
     pub fn failure(&self) -> Option<Failure> {
@@ -446,7 +453,7 @@ impl Link {
             // It is in no other set, so this fails only when it is in none.
             let _ = self.home.epoll.remove(&socket);
         }
-        out.queued_bytes = 0;
+        self.home.waiting.subtract(std::mem::take(&mut out.queued_bytes));
         let waiting = out.backlog.take().map(|backlog| backlog.waiting).unwrap_or_default();
         drop(out);
         for link in waiting {
@@ -486,14 +493,17 @@ impl Outbound {
         }
     }
 
-    fn push(&mut self, parcel: &mut impl Parcel) {
+    fn push(&mut self, parcel: &mut impl Parcel, waiting: &Waiting) {
         self.queued_bytes += parcel.len();
+        waiting.add(parcel.len(), self.queued_bytes);
         parcel.move_into(&mut self.backlog.get_or_insert_default().queue.chunks);
     }
 
     /// Puts the unsent rest of `parcel` before what others queued meanwhile.
-    fn push_front(&mut self, parcel: &mut impl Parcel, written: usize) {
-        self.queued_bytes += parcel.len() - written;
+    fn push_front(&mut self, parcel: &mut impl Parcel, written: usize, waiting: &Waiting) {
+        let rest = parcel.len() - written;
+        self.queued_bytes += rest;
+        waiting.add(rest, self.queued_bytes);
         let mut batch = Batch::default();
         parcel.move_into(&mut batch.chunks);
         batch.drop_sent(written, drop);
@@ -501,7 +511,7 @@ impl Outbound {
     }
 
     /// Puts back what is left of a batch of which `written` bytes are gone.
-    fn restore(&mut self, batch: Batch, written: usize, now_ms: u64) {
+    fn restore(&mut self, batch: Batch, written: usize, now_ms: u64, waiting: &Waiting) {
         if self.failure.is_some() || self.socket.is_none() {
             return;
         }
@@ -510,6 +520,7 @@ impl Outbound {
         }
         self.trim();
         self.queued_bytes -= written;
+        waiting.subtract(written);
         if written > 0 {
             self.progress_ms = now_ms;
         }
@@ -656,7 +667,9 @@ pub(super) mod tests {
         let listener = sys::listen(SocketAddr::from(([127, 0, 0, 1], 0)), 8).expect("listen");
         let peer = TcpStream::connect(listener.local_addr().expect("address")).expect("connect");
         let (socket, _) = sys::accept(&listener).expect("accept");
-        let home = Arc::new(Home::new(bounds, Arc::default(), Arc::default()).expect("home"));
+        let home = Arc::new(
+            Home::new(bounds, Arc::default(), Arc::default(), Arc::default()).expect("home"),
+        );
         let socket = Arc::new(socket);
         home.epoll.add(&socket, 1, Interest::READ).expect("add");
         (Link::new(1, home, false, socket), peer)

@@ -62,6 +62,7 @@ mod terms;
 mod timers;
 mod tls;
 mod transport;
+mod waiting;
 pub mod websocket;
 mod word;
 
@@ -95,6 +96,7 @@ use listeners::{Kind, Listeners};
 use pool::Pool;
 use shard::Shard;
 use shared::Shared;
+use waiting::Waiting;
 
 /// Why a broker cannot start.
 #[derive(Debug)]
@@ -151,8 +153,10 @@ pub struct Statistics {
     pub in_bytes: u64,
     /// Messages to clients.
     pub out_messages: u64,
-    /// Bytes of them, with their control lines.
+    /// Bytes of their headers and payloads.
     pub out_bytes: u64,
+    /// Bytes that wait for receivers now.
+    pub waiting_bytes: u64,
     /// Connections closed because they did not keep up.
     pub slow_consumers: u64,
     /// Connections closed because they did not answer PINGs.
@@ -325,5 +329,7 @@ fn homes(settings: &Settings) -> io::Result<Vec<Arc<Home>>> {
     let bounds =
         Bounds { pending_bytes_max: settings.pending_bytes_max, pause_bytes: settings.pause_bytes };
     let (indexes, pool) = (Arc::new(Indexes::default()), Arc::new(Pool::default()));
-    (0..threads).map(|_| Home::new(bounds, indexes.clone(), pool.clone()).map(Arc::new)).collect()
+    let waiting = Arc::new(Waiting::new(settings.waiting_bytes_max));
+    let home = || Home::new(bounds, indexes.clone(), pool.clone(), waiting.clone());
+    (0..threads).map(|_| home().map(Arc::new)).collect()
 }

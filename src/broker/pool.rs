@@ -11,7 +11,7 @@ use super::home::lock;
 /// Buffers that are kept at most.
 const BUFFERS_MAX: usize = 32;
 /// Sizes worth keeping, in bytes.
-const KEPT_BYTES: RangeInclusive<usize> = 32 * 1024..=512 * 1024;
+const KEPT_BYTES: RangeInclusive<usize> = 32 * 1024..=256 * 1024;
 
 /// Buffers shared by all event loops of a broker.
 #[derive(Debug, Default)]
@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn only_large_buffers_are_kept_and_not_too_many() {
         let pool = Pool::default();
-        for capacity in [0, 1024, 32 * 1024 - 1, 512 * 1024 + 1] {
+        for capacity in [0, 1024, 32 * 1024 - 1, 256 * 1024 + 1] {
             pool.give(Vec::with_capacity(capacity));
             assert_eq!(pool.take(), None, "{capacity}");
         }

@@ -20,7 +20,7 @@ use crate::nats::codec::Publish;
 use spread::Spread;
 
 /// Bytes of short messages at which a run is sent, and the next one begins.
-const RUN_BYTES_MAX: usize = 320 * 1024;
+const RUN_BYTES_MAX: usize = 160 * 1024;
 /// Bytes of a run from which it is sent at once. Less is staged: others may have something for the same receivers.
 const SEND_BYTES_MIN: usize = 16 * 1024;
 /// A run of messages from this length on is not copied.

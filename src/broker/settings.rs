@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::access::Access;
 use super::cluster::ClusterSettings;
 use crate::nats::codec::Limits;
+use crate::sys;
 
 /// What a broker listens on, what it says about itself, and every limit it has. Start from [`Settings::default`].
 #[derive(Clone, Debug)]
@@ -51,6 +52,8 @@ pub struct Settings {
     pub subscriptions_max: usize,
     /// Bytes waiting for one receiver; one more message and it is closed as a slow consumer.
     pub pending_bytes_max: usize,
+    /// Bytes that may wait for all connections together before those are closed for which most waits.
+    pub waiting_bytes_max: usize,
     /// Bytes waiting for one receiver at which connections that send much to it are no longer read.
     pub pause_bytes: usize,
     /// Longest time such a connection is not read before it may send another piece.
@@ -164,6 +167,7 @@ impl Default for Settings {
             unadmitted_max: 16_384,
             subscriptions_max: 1_000_000,
             pending_bytes_max: 64 * 1024 * 1024,
+            waiting_bytes_max: default_waiting_bytes(),
             pause_bytes: 1024 * 1024,
             pause_max: Duration::from_millis(100),
             tls_timeout: Duration::from_secs(2),
@@ -180,4 +184,9 @@ impl Default for Settings {
             lame_duck_duration: Duration::from_secs(120),
         }
     }
+}
+
+/// A quarter of the memory of the host, or of what this process may use of it.
+fn default_waiting_bytes() -> usize {
+    usize::try_from(sys::memory_total() / 4).unwrap_or(usize::MAX)
 }

@@ -1,6 +1,7 @@
 //! One event loop: its connections, its timers, its turn.
 
 mod leaving;
+mod relief;
 
 use std::net::{SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -254,6 +255,7 @@ impl Shard {
             self.pump(token);
         }
         self.cx.publish_counts();
+        self.relieve_when_over();
     }
 
     /// Goes on with the queue of a connection.
@@ -447,6 +449,7 @@ impl Shard {
                         self.pump(token);
                     }
                 }
+                Mail::Relieve => self.relieve(),
                 Mail::Cast(cast) => self.cx.router.help(&cast),
                 #[cfg(test)]
                 Mail::Break => panic!("broken by a test"),
@@ -670,7 +673,9 @@ mod tests {
     fn a_panic_costs_one_connection() {
         let listener = sys::listen(SocketAddr::from(([127, 0, 0, 1], 0)), 8).expect("listen");
         let address = listener.local_addr().expect("address");
-        let home = Arc::new(Home::new(BOUNDS, Arc::default(), Arc::default()).expect("home"));
+        let home = Arc::new(
+            Home::new(BOUNDS, Arc::default(), Arc::default(), Arc::default()).expect("home"),
+        );
         let shared =
             Shared::new(Settings::default(), address, vec![home.clone()]).expect("settings");
         let shared = Arc::new(shared);

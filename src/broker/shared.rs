@@ -206,6 +206,7 @@ impl Shared {
             in_bytes: sum(|counters| &counters.in_bytes),
             out_messages: sum(|counters| &counters.out_messages),
             out_bytes: sum(|counters| &counters.out_bytes),
+            waiting_bytes: self.homes.first().map_or(0, |home| home.waiting.bytes() as u64),
             slow_consumers: sum(|counters| &counters.slow_consumers),
             stale_connections: sum(|counters| &counters.stale),
             refused: sum(|counters| &counters.refused),

@@ -128,6 +128,8 @@ pub struct Network {
     pub max_control_line: usize,
     /// Bytes that wait for one connection before it is closed.
     pub max_pending: usize,
+    /// Bytes that wait for all connections together before some are closed; 0 for a quarter of the memory.
+    pub max_pending_total: usize,
     /// Connections that are admitted.
     pub max_connections: usize,
     /// Subscriptions of one connection.
@@ -197,6 +199,7 @@ impl Network {
             max_payload: store.size(&name("max_payload")),
             max_control_line: store.size(&name("max_control_line")),
             max_pending: store.size(&name("max_pending")),
+            max_pending_total: store.size(&name("max_pending_total")),
             max_connections: store.size(&name("max_connections")),
             max_subscriptions: store.size(&name("max_subscriptions")),
             ping_interval: store.duration(&name("ping_interval")),

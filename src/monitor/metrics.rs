@@ -75,6 +75,7 @@ impl Monitor {
                 "Clients closed because they did not keep up",
                 counts.slow_consumers,
             ),
+            ("pending_bytes", "Bytes that wait for receivers now", counts.waiting_bytes),
             ("subscriptions", "Subscriptions now", counts.subscriptions),
             ("admitted", "Authenticated connections now", counts.admitted),
             (

@@ -92,6 +92,9 @@ fn limits(config: &Config) -> Result<Settings, Problem> {
         lame_duck_duration: network.lame_duck_duration,
         ..Settings::default()
     };
+    if network.max_pending_total > 0 {
+        settings.waiting_bytes_max = network.max_pending_total;
+    }
     settings.pause_bytes = settings.pause_bytes.min(network.max_pending);
     settings.limits.payload_bytes_max = network.max_payload;
     settings.limits.control_line_bytes_max = network.max_control_line;

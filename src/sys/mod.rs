@@ -7,7 +7,7 @@ mod socket;
 mod stamp;
 
 pub use epoll::{Epoll, Events, Interest, Ready, Wake};
-pub use process::{cpu_time, memory_bytes, open_files};
+pub use process::{cpu_time, memory_bytes, memory_total, open_files};
 pub use socket::{accept, listen};
 pub use stamp::{Stamp, read_bounded};
 

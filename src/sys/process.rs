@@ -18,6 +18,19 @@ pub fn memory_bytes() -> (u64, u64) {
     (kilobytes(&status, "VmRSS:"), kilobytes(&status, "VmSize:"))
 }
 
+/// Bytes of memory that this process may use: those of the host, or fewer when its control group is bounded. All there
+/// could be where the system does not tell.
+pub fn memory_total() -> u64 {
+    let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    let host =
+        match kilobytes(&fs::read_to_string("/proc/meminfo").unwrap_or_default(), "MemTotal:") {
+            0 => u64::MAX,
+            bytes => bytes,
+        };
+    let groups = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+    groups.into_iter().filter_map(number).fold(host, u64::min)
+}
+
 /// `VmRSS:   1234 kB`, in bytes.
 fn kilobytes(status: &str, name: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix(name));
@@ -37,6 +50,7 @@ mod tests {
     #[test]
     fn a_process_takes_something() {
         let (resident, mapped) = memory_bytes();
+        assert!(memory_total() >= resident);
         assert!(resident > 1 << 20 && mapped >= resident, "{resident} {mapped}");
         assert!(open_files() > 2);
         let before = cpu_time();

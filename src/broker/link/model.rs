@@ -126,7 +126,9 @@ fn link(home: &Arc<Home>, token: u64) -> (Arc<Link>, UnixStream) {
 
 impl Case {
     fn new(seed: u64, ends: Ends) -> (Case, UnixStream) {
-        let home = Arc::new(Home::new(BOUNDS, Arc::default(), Arc::default()).expect("home"));
+        let home = Arc::new(
+            Home::new(BOUNDS, Arc::default(), Arc::default(), Arc::default()).expect("home"),
+        );
         let (receiver, peer) = link(&home, 0);
         let (producers, others) = (1..3).map(|token| link(&home, token)).unzip();
         let case = Case {

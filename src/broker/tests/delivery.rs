@@ -323,6 +323,48 @@ fn a_connection_that_sends_to_itself_is_read_no_faster_than_it_reads() {
     assert_eq!(broker.statistics().slow_consumers, 0);
 }
 
+/// Many clients that never read, each below its own bound, do not fill the memory; those that read a little, and those
+/// for which little waits, stay.
+#[test]
+fn all_receivers_together_have_a_bound() {
+    const WAITING_MAX: u64 = 16 << 20;
+    let settings = Settings {
+        waiting_bytes_max: WAITING_MAX as usize,
+        pause_bytes: usize::MAX,
+        // The bound may be passed by what one turn brings.
+        ..settings()
+    };
+    let broker = start(settings);
+    let mut hostile: Vec<_> = (0..12).map(|_| Peer::open(&broker)).collect();
+    for peer in &mut hostile {
+        peer.send("SUB big 1\r\n");
+        peer.sync();
+    }
+    // Something small waits for this one all the time.
+    let mut modest = Peer::open(&broker);
+    modest.send("SUB small 1\r\nSUB big 2\r\nUNSUB 2 1\r\n");
+    modest.sync();
+    let mut producer = Peer::open(&broker);
+    let big = format!("PUB big 1000000\r\n{}\r\n", "x".repeat(1_000_000));
+    let mut highest = 0;
+    for _ in 0..60 {
+        producer.send(&big);
+        producer.send("PUB small 2\r\nok\r\n");
+        producer.sync();
+        highest = highest.max(broker.statistics().waiting_bytes);
+    }
+    assert!(highest > WAITING_MAX / 2, "{highest}");
+    assert!(highest <= WAITING_MAX + 13 * 1_000_100, "{highest} bytes waited");
+    let closed = broker.statistics().slow_consumers;
+    assert!(closed >= 10, "{closed} were closed");
+    modest.expect(&format!("MSG big 2 1000000\r\n{}\r\n", "x".repeat(1_000_000)));
+    modest.expect(&"MSG small 1 2\r\nok\r\n".repeat(60));
+    modest.sync();
+    eventually("nothing waits", || broker.statistics().waiting_bytes < WAITING_MAX);
+    drop(hostile);
+    eventually("nothing is left", || broker.statistics().waiting_bytes == 0);
+}
+
 #[test]
 fn a_receiver_that_does_not_read_is_closed() {
     for settings in [

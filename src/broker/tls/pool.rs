@@ -289,7 +289,9 @@ mod tests {
         let pool = HandshakePool::new(1, 200);
         // No threads: the test takes the work itself.
         pool.is_started.store(true, Ordering::Release);
-        let home = Arc::new(Home::new(BOUNDS, Arc::default(), Arc::default()).expect("home"));
+        let home = Arc::new(
+            Home::new(BOUNDS, Arc::default(), Arc::default(), Arc::default()).expect("home"),
+        );
         let config = Pki::new().server();
         let submit = |token, has_begun, is_urgent| {
             let session = match has_begun {

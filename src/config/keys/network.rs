@@ -119,6 +119,12 @@ pub(super) const KEYS: &[Key] = &[
         "Bytes that wait for one connection before it is closed as a slow consumer",
     ),
     key(
+        "plugin.choria.network.max_pending_total",
+        Kind::Integer(0, 16 * 1024 * 1024 * MIB),
+        "0",
+        "Bytes that wait for all connections together before those with the most are closed; 0 for a quarter of the memory",
+    ),
+    key(
         "plugin.choria.network.max_connections",
         Kind::Integer(1, 10_000_000),
         "50000",

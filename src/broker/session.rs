@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::de::IgnoredAny;
 
@@ -267,6 +267,7 @@ impl Session {
         if options.asks_for_account {
             return Err(End::refused("an account was asked for"));
         }
+        endpoint.peer.name = options.name.chars().take(NAME_CHARS_MAX).collect();
         let entry = enter(&endpoint.peer, &options, cx)?;
         let protocol = u8::try_from(options.protocol).ok().filter(|protocol| *protocol <= 1);
         let Some(protocol) = protocol else {
@@ -293,7 +294,6 @@ impl Session {
             protocol,
         };
         endpoint.link.set_takes_headers(options.headers);
-        endpoint.peer.name = options.name.chars().take(NAME_CHARS_MAX).collect();
         endpoint.peer.library = Some(cx.libraries.share(&options.lang, &options.version));
         let user = self.via.user().unwrap_or_default();
         let account = &self.account.name;
@@ -357,7 +357,9 @@ impl Session {
     /// Answers a question of the connection about itself.
     fn tell_who_it_is(&self, endpoint: &Endpoint, reply: &[u8], cx: &mut Context) {
         let user = self.user(endpoint);
-        let payload = user_info(&cx.shared, user, &self.account.name, &self.permissions);
+        let left = self.expires_ms().map(|at| Duration::from_millis(at.saturating_sub(cx.now_ms)));
+        let account = &self.account.name;
+        let payload = user_info(&cx.shared, user, account, &self.permissions, left);
         let (link, account) = (&endpoint.link, &self.account);
         let origin = Origin { link, account, echo: true, no_responders: false, is_last: false };
         let (subject, headers) = (reply, &[][..]);

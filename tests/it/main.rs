@@ -26,4 +26,5 @@ mod refusals;
 mod reload;
 mod rpc_client;
 mod support;
+mod token_login;
 mod websocket;

@@ -1,6 +1,8 @@
 //! `$SYS.REQ.USER.INFO`: what a connection is told about itself. Only its own broker and event loop know that, so no
 //! service answers it (nats-server `server/events.go`, userInfoReq).
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::ServerStamp;
@@ -23,6 +25,9 @@ struct UserInfo<'a> {
     account_name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     permissions: Option<Granted<'a>>,
+    /// Nanoseconds until the login ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<u64>,
 }
 
 /// Permissions in the form of nats-server (`server/auth.go`, type Permissions).
@@ -48,12 +53,13 @@ struct Responses {
     ttl: i64,
 }
 
-/// The answer for a user with these rights.
+/// The answer for a user with these rights, whose login ends after some time if it does.
 pub(in crate::broker) fn user_info(
     shared: &Shared,
     user: &str,
     account: &str,
     permissions: &Permissions,
+    expires: Option<Duration>,
 ) -> Vec<u8> {
     let permissions = permissions.rules().map(|rules| Granted {
         publish: Subjects {
@@ -69,6 +75,7 @@ pub(in crate::broker) fn user_info(
             ttl: responses.expires.map_or(-1, |ttl| i64::try_from(ttl.as_nanos()).unwrap_or(-1)),
         }),
     });
-    let data = UserInfo { user, account, account_name: account, permissions };
+    let expires = expires.map(|left| u64::try_from(left.as_nanos()).unwrap_or(u64::MAX));
+    let data = UserInfo { user, account, account_name: account, permissions, expires };
     serde_json::to_vec(&Answer { server: ServerStamp::next(shared), data }).unwrap_or_default()
 }

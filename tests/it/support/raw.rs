@@ -19,6 +19,7 @@ const SILENCE: Duration = Duration::from_millis(150);
 pub struct Raw {
     stream: StreamOwned<ClientConnection, TcpStream>,
     kept: Vec<u8>,
+    info: String,
 }
 
 impl Raw {
@@ -34,7 +35,14 @@ impl Raw {
         }
         let name = ServerName::try_from("localhost").expect("a name");
         let connection = ClientConnection::new(tls(leaf), name).expect("TLS");
-        Raw { stream: StreamOwned::new(connection, socket), kept: Vec::new() }
+        let info = String::from_utf8(info).expect("text");
+        Raw { stream: StreamOwned::new(connection, socket), kept: Vec::new(), info }
+    }
+
+    /// What INFO told to sign; empty when it did not.
+    pub fn nonce(&self) -> &str {
+        let nonce = self.info.split_once("\"nonce\":\"").map(|(_, rest)| rest);
+        nonce.and_then(|rest| rest.split('"').next()).unwrap_or_default()
     }
 
     /// Connects and logs in with further CONNECT fields, such as `"user":"ann"`.
@@ -84,6 +92,21 @@ impl Raw {
     pub fn expect_end(&mut self, text: &str) {
         while self.fill() {}
         assert_eq!(String::from_utf8_lossy(&self.kept), text);
+    }
+
+    /// The first line to come that holds a text.
+    pub fn line_with(&mut self, text: &str) -> String {
+        loop {
+            while !self.kept.contains(&b'\n') {
+                assert!(self.fill(), "the connection ended before {text:?}");
+            }
+            let end = self.kept.iter().position(|byte| *byte == b'\n').unwrap_or_default();
+            let line: Vec<u8> = self.kept.drain(..=end).collect();
+            let line = String::from_utf8(line).expect("text");
+            if line.contains(text) {
+                return line;
+            }
+        }
     }
 
     /// Nothing comes for a while.

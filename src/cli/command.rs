@@ -92,6 +92,11 @@ impl Command {
         self.name == name || self.aliases.contains(&name)
     }
 
+    /// Whether words that are no options stand behind it.
+    pub fn takes_files(&self) -> bool {
+        matches!(&self.kind, Kind::Leaf(leaf) if !(leaf.info)().positionals.is_empty())
+    }
+
     /// One line about it: the first sentence of its description.
     pub fn summary(&self) -> String {
         match &self.kind {

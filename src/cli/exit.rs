@@ -14,6 +14,8 @@ pub enum Exit {
     Failed,
     /// Some nodes failed or some did not answer.
     SomeFailed,
+    /// What a monitoring system asked about is not well.
+    Critical,
     /// Nodes were discovered but none answered.
     NoAnswer,
     /// Nothing was discovered and nobody answered.
@@ -28,7 +30,7 @@ impl Exit {
         match self {
             Self::Success => 0,
             Self::Failed => 1,
-            Self::SomeFailed => 2,
+            Self::SomeFailed | Self::Critical => 2,
             Self::NoAnswer => 3,
             Self::NobodyThere => 4,
             Self::Interrupted => 130,

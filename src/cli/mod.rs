@@ -16,10 +16,13 @@ pub mod filters;
 pub mod find;
 mod help;
 pub mod inventory;
+mod jwt;
 mod loading;
 pub mod nodes;
 pub mod ping;
 mod policy;
+mod private;
+mod prompt;
 pub mod render;
 pub mod rpc;
 mod rpcutil;
@@ -30,6 +33,7 @@ mod tool;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use argv::{Globals, Grammar};
@@ -61,6 +65,7 @@ static COMMANDS: &[Command] = &[
         Some("run"),
     ),
     Command::group("broker", &["b"], "Run the message router", broker::COMMANDS, Some("run")),
+    Command::group("jwt", &[], "Make tokens and look at them", jwt::COMMANDS, Some("view")),
     Command::group(
         "policy",
         &[],
@@ -134,7 +139,13 @@ impl Place {
             return self.run(&[before, &after[1..]].concat(), globals);
         }
         let Some(command) = self.find(word) else {
-            return Err(self.unknown(word));
+            return match default {
+                // `choria jwt alice.jwt`: the command that is meant when none is named takes a file.
+                Some(command) if command.takes_files() && Path::new(word).exists() => {
+                    self.run_default(default, words, globals)
+                }
+                _ => Err(self.unknown(word)),
+            };
         };
         let rest = [before, &after[1..]].concat();
         let name = format!("{} {}", self.name, command.name);

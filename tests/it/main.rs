@@ -16,6 +16,7 @@ mod hostile;
 mod hostile_broker;
 mod hostile_client;
 mod interop;
+mod jwt;
 mod layering;
 mod lifecycle;
 mod mistakes;

@@ -8,6 +8,7 @@ mod environment;
 mod error;
 mod file;
 pub mod keys;
+mod logins;
 mod store;
 mod tokens;
 mod typed;
@@ -27,6 +28,7 @@ use store::Store;
 
 pub use environment::Environment;
 pub use error::{Error, Warning};
+pub use logins::Logins;
 pub use store::Origin;
 pub use tokens::{Issuer, Tokens};
 pub use typed::{Choria, Nats, Network, Security};
@@ -130,6 +132,8 @@ pub struct Config {
     pub security: Security,
     /// Whose tokens are trusted.
     pub tokens: Tokens,
+    /// The own token, and who signs.
+    pub logins: Logins,
     /// The login of brokers.
     pub nats: Nats,
     store: Store,
@@ -201,6 +205,7 @@ impl Config {
             network: Network::from(&store),
             security: Security::from(&store),
             tokens: Tokens::from(&store),
+            logins: Logins::from(&store),
             nats: Nats::from(&store),
             store,
         }

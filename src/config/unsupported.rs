@@ -68,22 +68,10 @@ const RULES: &[Rule] = &[
     Rule {
         key: "plugin.security.provider",
         roles: ALL,
-        when: When::Is(&["pkcs11", "certmanager", "choria"]),
+        when: When::Is(&["pkcs11", "certmanager"]),
         severity: Severity::Refuse,
-        reason: "only the providers puppet and file prove who is who",
+        reason: "only the providers puppet, file and choria prove who is who",
     },
-    refuse(
-        "plugin.security.server_anon_tls",
-        ALL,
-        "servers without a certificate could not be told apart",
-    ),
-    refuse(
-        "plugin.security.client_anon_tls",
-        ALL,
-        "clients without a certificate could not be told apart",
-    ),
-    refuse("plugin.security.issuer.names", NODES, "tokens cannot be checked"),
-    refuse("plugin.choria.security.revoked_tokens", NODES, "tokens cannot be checked"),
     refuse(
         "plugin.choria.network.stream.store",
         BROKER,

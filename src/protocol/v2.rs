@@ -12,8 +12,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::json::{self, base64_decode, null_is_default, only_object};
 use super::v1::expect_protocol;
 use super::{Fault, Filter, Layer, Reply, Request, Version, limits};
-use crate::crypto::{hash, random};
-use crate::util::ksuid::{self, Ksuid};
+use crate::crypto::hash;
+use crate::crypto::ksuid::Ksuid;
 
 const SECURE_REQUEST: &str = "io.choria.protocol.v2.secure_request";
 const SECURE_REPLY: &str = "io.choria.protocol.v2.secure_reply";
@@ -22,9 +22,7 @@ const REPLY: &str = "io.choria.protocol.v2.reply";
 
 /// A fresh request id of this moment.
 pub fn request_id(now: SystemTime) -> String {
-    let mut payload = [0; ksuid::PAYLOAD_BYTES];
-    random::fill(&mut payload);
-    Ksuid::new(now, payload).to_string()
+    Ksuid::new(now).to_string()
 }
 
 /// A request text with the proof of who made it.

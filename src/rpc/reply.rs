@@ -115,7 +115,7 @@ pub(super) fn open(
     request_id: &str,
 ) -> Result<Reply, ReplyFault> {
     let transport = Transport::decode(payload).map_err(ReplyFault::Wire)?;
-    let reply = security.decode_reply(&transport).map_err(ReplyFault::Denied)?;
+    let reply = security.decode_reply(&transport, SystemTime::now()).map_err(ReplyFault::Denied)?;
     if reply.request_id != request_id {
         return Err(ReplyFault::OtherRequest(reply.request_id.chars().take(64).collect()));
     }

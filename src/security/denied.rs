@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use crate::crypto::rsa;
 use crate::protocol::{Fault, Plain};
+use crate::tokens;
 use crate::util::time::rfc3339;
 
 /// Why a request or reply is refused.
@@ -118,6 +119,70 @@ pub enum Denied {
     Signature {
         /// The name in the caller id.
         name: String,
+    },
+    /// It is not known whose tokens to believe, so nothing can be verified.
+    NoTrust,
+    /// The caller's token is refused.
+    Token {
+        /// Whom it says it is for.
+        caller: String,
+        /// Why.
+        reason: tokens::Denied,
+    },
+    /// The tokens of a request that somebody signed for the caller are refused.
+    Delegation {
+        /// Whom the caller's token says it is for.
+        caller: String,
+        /// Whom the signer's token says it is for.
+        signer: String,
+        /// Why.
+        reason: tokens::Denied,
+    },
+    /// The caller's requests have to be signed by somebody else.
+    NeedsSigner {
+        /// The caller.
+        caller: String,
+    },
+    /// The caller's token does not allow requests.
+    NoFleetManagement {
+        /// The caller.
+        caller: String,
+    },
+    /// The token is that of a server, which makes no requests.
+    ServerCaller {
+        /// Who it claims to be from.
+        caller: String,
+    },
+    /// The token is for another caller.
+    TokenMismatch {
+        /// The caller id in the request.
+        claimed: String,
+        /// The caller id in the token.
+        proven: String,
+    },
+    /// A reply has a signature without a token, or the other way round.
+    ReplyHalfSigned {
+        /// Who it claims to be from.
+        sender: String,
+    },
+    /// The token of the replying server is refused.
+    ReplyToken {
+        /// Who it claims to be from.
+        sender: String,
+        /// Why.
+        reason: tokens::Denied,
+    },
+    /// The token is for another server than the one that the reply claims to be from.
+    ReplySender {
+        /// Who it claims to be from.
+        claimed: String,
+        /// Whom the token is for.
+        proven: String,
+    },
+    /// The signature does not fit the reply.
+    ReplySignature {
+        /// Who it claims to be from.
+        sender: String,
     },
     /// The same request was handled before.
     Replayed {
@@ -246,7 +311,53 @@ impl fmt::Display for Denied {
                 write!(f, "refused a request of {name}: its signature is not valid base64")
             }
             Denied::Signature { name } => {
+                let name = Plain(name);
                 write!(f, "refused a request of {name}: the signature does not fit the request")
+            }
+            Denied::NoTrust => f.write_str(
+                "refused a request: no issuer and no signer of tokens is trusted, so nothing can be verified",
+            ),
+            Denied::Token { caller, reason } => {
+                write!(f, "refused a request of {}: {reason}", Plain(caller))
+            }
+            Denied::Delegation { caller, signer, reason } => write!(
+                f,
+                "refused a request of {} signed by {}: {reason}",
+                Plain(caller),
+                Plain(signer)
+            ),
+            Denied::NeedsSigner { caller } => write!(
+                f,
+                "refused a request of {}: its token demands that a signer signs it",
+                Plain(caller)
+            ),
+            Denied::NoFleetManagement { caller } => write!(
+                f,
+                "refused a request of {}: its token does not allow fleet management",
+                Plain(caller)
+            ),
+            Denied::ServerCaller { caller } => {
+                write!(f, "refused a request of {}: servers make no requests", Plain(caller))
+            }
+            Denied::TokenMismatch { claimed, proven } => {
+                write!(f, "refused caller {}: the token is for {}", Plain(claimed), Plain(proven))
+            }
+            Denied::ReplyHalfSigned { sender } => write!(
+                f,
+                "refused a reply of {}: of signature and token it has only one",
+                Plain(sender)
+            ),
+            Denied::ReplyToken { sender, reason } => {
+                write!(f, "refused a reply of {}: {reason}", Plain(sender))
+            }
+            Denied::ReplySender { claimed, proven } => write!(
+                f,
+                "refused a reply of {}: its token is for {}",
+                Plain(claimed),
+                Plain(proven)
+            ),
+            Denied::ReplySignature { sender } => {
+                write!(f, "refused a reply of {}: the signature does not fit it", Plain(sender))
             }
             Denied::Replayed { caller, id } => {
                 write!(

@@ -42,7 +42,8 @@ impl Own {
         let (algorithms, notes) = tls::algorithms(&settings.cipher_suites, &settings.ecc_curves);
         let algorithms = Arc::new(algorithms);
         notes.iter().for_each(|note| log::warn!("security: {note}"));
-        let mut keep = |what: What, reason: String| problems.push(unusable(what, settings, reason));
+        let mut keep =
+            |what: What, reason: String| problems.push(setup::unusable(what, settings, reason));
         let own = certificate.and_then(|pem| {
             own_certificate(pem).map_err(|reason| keep(What::Certificate, reason)).ok()
         });
@@ -66,11 +67,6 @@ impl Own {
         let authority = authority.map(Arc::new);
         Own { certificate_pem, certificate, key, tls_key, authority, algorithms }
     }
-}
-
-fn unusable(what: What, settings: &Settings, reason: String) -> Problem {
-    let (key, path) = (what.key(settings.kind), what.path(settings).to_owned());
-    Problem::Unusable { what, key, path, reason }
 }
 
 struct Read {

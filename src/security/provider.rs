@@ -8,14 +8,16 @@ use rustls::{ClientConfig, ServerConfig};
 
 use super::authority::Presented;
 use super::doubt::{self, Doubt, Use};
+use super::login::{Greeting, Login, LoginError};
 use super::own::Own;
 use super::setup::{self, Problem, SetupError, What};
 use super::signer::{Refused, RemoteSigner};
 use super::tls::{self, Verify};
-use super::{Denied, Settings, x509};
+use super::{Denied, Kind, Settings, token, x509};
 use crate::crypto::rsa;
 use crate::crypto::x509::Certificate;
-use crate::protocol::{Fault, Reply, Request, Transport, Version, v1};
+use crate::protocol::{Fault, Reply, Request, Transport, Version, v1, v2};
+use crate::tokens::ClientClaims;
 
 /// Requests to this agent are proven by what they hold, not by a signature.
 const SIGNER_AGENT: &str = "aaa_signer";
@@ -38,6 +40,10 @@ pub enum SignError {
     Remote(Refused),
     /// What the remote signer gave is not a secure request.
     RemoteAnswer(Fault),
+    /// The remote signer does not say who it is.
+    RemoteUnnamed,
+    /// There is no token to make requests with.
+    NoToken,
 }
 
 impl fmt::Display for SignError {
@@ -54,6 +60,10 @@ impl fmt::Display for SignError {
             SignError::RemoteAnswer(fault) => {
                 write!(f, "the answer of the remote signer is of no use: {fault}")
             }
+            SignError::RemoteUnnamed => f.write_str(
+                "the answer of the remote signer is of no use: it does not say who signed",
+            ),
+            SignError::NoToken => f.write_str("cannot sign the request: there is no token"),
         }
     }
 }
@@ -71,14 +81,16 @@ impl From<Fault> for SignError {
 pub struct Verified {
     /// The request.
     pub request: Request,
-    /// Whether a privileged certificate vouched for a caller it does not name.
+    /// Whether a privileged certificate, or a signer, vouched for a caller it does not name.
     pub privileged: bool,
     /// The decoded signature.
     pub signature: Vec<u8>,
-    /// SHA-256 of the certificate that signed; of nothing when there was none.
+    /// SHA-256 of the certificate that signed, or of the caller id in the token; of nothing when there was neither.
     pub fingerprint: [u8; 32],
-    /// The certificates of the caller as received, for authorizers.
+    /// The certificates of the caller as received, for authorizers; empty in v2.
     pub certificate_pem: String,
+    /// The caller's token, verified, for authorizers; none in v1.
+    pub token: Option<Arc<ClientClaims>>,
 }
 
 /// The security of one identity.
@@ -86,16 +98,19 @@ pub struct Provider {
     settings: Settings,
     certificate: Option<Certificate>,
     tls: Tls,
+    login: Option<Arc<Login>>,
     engine: Engine,
 }
 
 /// How callers are proven, which decides the version of the protocol.
 enum Engine {
     Certificates(x509::Engine),
+    Tokens(token::Engine),
 }
 
 /// What TLS needs of the files.
 struct Tls {
+    certificate_pem: Option<String>,
     key: Option<Arc<rustls::sign::CertifiedKey>>,
     authority: Option<Arc<super::Authority>>,
     algorithms: Arc<rustls::crypto::CryptoProvider>,
@@ -121,38 +136,85 @@ impl Provider {
             problems.push(Problem::NoIdentity);
         }
         let own = Own::read(&settings, &mut problems);
+        let mut login = |files| match Login::open(&settings, files) {
+            Ok(login) => Some(Arc::new(login)),
+            Err(wrong) => {
+                problems.extend(wrong);
+                None
+            }
+        };
+        let login = settings.token.as_ref().and_then(&mut login);
         if !problems.is_empty() {
             return Err(SetupError { problems });
         }
-        let (pem, key) = (own.certificate_pem, own.key.as_deref());
-        let engine = x509::Engine::new(pem, key, own.authority.clone(), &settings);
-        let tls = Tls { key: own.tls_key, authority: own.authority, algorithms: own.algorithms };
-        let (certificate, engine) = (own.certificate, Engine::Certificates(engine));
-        Ok(Provider { settings, certificate, tls, engine })
+        let engine = match settings.kind {
+            Kind::Puppet | Kind::File => {
+                let (pem, key) = (own.certificate_pem.clone(), own.key.as_deref());
+                let engine = x509::Engine::new(pem, key, own.authority.clone(), &settings);
+                Engine::Certificates(engine)
+            }
+            Kind::Choria => {
+                let trust = settings.trust.clone();
+                Engine::Tokens(token::Engine::new(login.clone(), trust, settings.sign_replies))
+            }
+        };
+        let (certificate, certificate_pem) = (own.certificate, own.certificate_pem);
+        let tls = Tls {
+            certificate_pem,
+            key: own.tls_key,
+            authority: own.authority,
+            algorithms: own.algorithms,
+        };
+        Ok(Provider { settings, certificate, tls, login, engine })
     }
 
     /// The version of the protocol that requests made here have, and that is understood here.
     pub fn version(&self) -> Version {
         match self.engine {
             Engine::Certificates(_) => Version::V1,
+            Engine::Tokens(_) => Version::V2,
         }
     }
 
-    /// The caller id of requests made here.
+    /// The caller id of requests made here: that of the token when there is one, the identity of a server included.
     pub fn caller(&self) -> String {
-        format!("choria={}", self.settings.identity)
+        match &self.login {
+            Some(login) => login.name().to_owned(),
+            None => format!("choria={}", self.settings.identity),
+        }
     }
 
-    /// The name in [`Provider::caller`].
+    /// The name of this process: the one in [`Provider::caller`], unless that is of a token.
     pub fn certname(&self) -> &str {
         &self.settings.identity
+    }
+
+    /// Whether a broker is shown the token.
+    pub fn has_login(&self) -> bool {
+        let shows = self.settings.kind == Kind::Choria || self.settings.anonymous_tls;
+        shows && self.login.is_some()
+    }
+
+    /// What a broker is shown that has sent this nonce. Reads the files of the token again, so it may block.
+    ///
+    /// # Errors
+    /// Why this process cannot log in.
+    pub fn greet(&self, nonce: &str, now: SystemTime) -> Result<Greeting, LoginError> {
+        let (Some(login), Some(files)) = (&self.login, &self.settings.token) else {
+            return Err(LoginError::File(setup::absent(What::Token, &self.settings)));
+        };
+        login.greet(&self.settings, files, nonce, now)
+    }
+
+    /// End of the own token, when there is one that ends.
+    pub fn token_expires(&self) -> Option<SystemTime> {
+        self.login.as_ref().and_then(|login| login.expires())
     }
 
     /// What peers may hold against the own certificate when it is used in this way by a process of
     /// this name. None of it keeps the process from working.
     pub fn doubts(&self, usage: Use, identity: &str, now: SystemTime) -> Vec<Doubt> {
-        let Engine::Certificates(engine) = &self.engine;
-        let pem = engine.certificate_pem.as_deref().unwrap_or_default();
+        let pem = self.tls.certificate_pem.as_deref().unwrap_or_default();
         let Ok(own) = Presented::from_pem(pem.as_bytes(), identity) else { return Vec::new() };
         doubt::of(&own, self.tls.authority.as_deref(), usage, identity, now)
     }
@@ -173,13 +235,14 @@ impl Provider {
     /// When the request is not valid, or there is no key that can sign.
     pub fn sign(&self, request: &Request) -> Result<Vec<u8>, SignError> {
         let message = request.encode()?;
-        let Engine::Certificates(engine) = &self.engine;
-        let secure = if self.is_signed(request) {
-            engine.secure(message, &request.agent, &self.settings)?
-        } else {
-            x509::Engine::unsigned(message)
-        };
-        Ok(secure.encode()?)
+        Ok(match (&self.engine, self.is_signed(request)) {
+            (Engine::Certificates(engine), true) => {
+                engine.secure(message, &request.agent, &self.settings)?.encode()?
+            }
+            (Engine::Certificates(_), false) => x509::Engine::unsigned(message).encode()?,
+            (Engine::Tokens(engine), true) => engine.secure(message)?.encode()?,
+            (Engine::Tokens(engine), false) => engine.unsigned(message).encode()?,
+        })
     }
 
     /// [`Provider::sign`], by somebody else when there is one and the request needs a signature.
@@ -196,10 +259,16 @@ impl Provider {
         };
         let text = request.encode()?;
         let secure = signer.sign(text.as_bytes()).await.map_err(SignError::Remote)?;
-        match self.engine {
-            Engine::Certificates(_) => v1::SecureRequest::decode(&secure).map(|_| secure),
+        match &self.engine {
+            Engine::Certificates(_) => {
+                v1::SecureRequest::decode(&secure).map_err(SignError::RemoteAnswer)?;
+                Ok(secure)
+            }
+            Engine::Tokens(engine) => {
+                let secure = v2::SecureRequest::decode(&secure).map_err(SignError::RemoteAnswer)?;
+                Ok(engine.adopt(secure)?.encode()?)
+            }
         }
-        .map_err(SignError::RemoteAnswer)
     }
 
     /// Whether a request needs a signature.
@@ -227,7 +296,17 @@ impl Provider {
                     x509::Engine::believe(&secure)
                 }
             }
-            (Engine::Certificates(_), found) => Err(Fault::Version { found }.into()),
+            (Engine::Tokens(engine), Version::V2) => {
+                let secure = v2::SecureRequest::decode(data)?;
+                if self.settings.security_on {
+                    engine.verify(secure, now)
+                } else {
+                    token::Engine::believe(secure)
+                }
+            }
+            (Engine::Certificates(_), found) | (Engine::Tokens(_), found) => {
+                Err(Fault::Version { found }.into())
+            }
         }
     }
 
@@ -267,8 +346,9 @@ impl Provider {
     /// When the version of the reply cannot hold its payload.
     pub fn encode_reply(&self, reply: &Reply) -> Result<Transport, Fault> {
         let text = reply.encode()?;
-        let data = match self.engine {
+        let data = match &self.engine {
             Engine::Certificates(_) => v1::SecureReply::seal(text).encode(),
+            Engine::Tokens(engine) => engine.seal(text).encode(),
         };
         let mut transport = Transport::new(reply.version, data, &reply.sender);
         transport.federation.clone_from(&reply.federation);
@@ -280,13 +360,18 @@ impl Provider {
     ///
     /// # Errors
     /// Why it is refused.
-    pub fn decode_reply(&self, transport: &Transport) -> Result<Reply, Denied> {
+    pub fn decode_reply(&self, transport: &Transport, now: SystemTime) -> Result<Reply, Denied> {
         let mut reply = match (&self.engine, transport.version) {
             (Engine::Certificates(_), Version::V1) => {
                 let secure = v1::SecureReply::decode(&transport.data)?;
                 Reply::decode(Version::V1, secure.message.as_bytes())?
             }
-            (Engine::Certificates(_), found) => return Err(Fault::Version { found }.into()),
+            (Engine::Tokens(engine), Version::V2) => {
+                engine.open(&v2::SecureReply::decode(&transport.data)?, now)?
+            }
+            (Engine::Certificates(_), found) | (Engine::Tokens(_), found) => {
+                return Err(Fault::Version { found }.into());
+            }
         };
         reply.federation.clone_from(&transport.federation);
         reply.hops.clone_from(&transport.hops);
@@ -306,8 +391,7 @@ impl Provider {
         now: SystemTime,
     ) -> Result<(), Denied> {
         let presented = Presented::from_pem(pem, name.unwrap_or("a certificate"))?;
-        let Engine::Certificates(engine) = &self.engine;
-        engine.verify_presented(&presented, name, now)
+        x509::verify_presented(self.tls.authority.as_deref(), &presented, name, now)
     }
 
     /// TLS settings for connecting. Certificate and key are presented when they are there.
@@ -315,6 +399,11 @@ impl Provider {
     /// # Errors
     /// When there is no CA to verify the broker with, or TLS cannot be set up.
     pub fn client_tls(&self) -> Result<Arc<ClientConfig>, SetupError> {
+        if self.settings.anonymous_tls {
+            log::warn!("security: TLS is anonymous, the broker is not verified");
+            let config = tls::client(&self.tls.algorithms, None, None, Verify::Off);
+            return tls_settings(config);
+        }
         let verify = match (self.settings.allows_legacy_certificates(), self.settings.verify_tls) {
             (true, verify) => {
                 if !verify {
@@ -334,8 +423,7 @@ impl Provider {
             return Err(setup::absent(What::Ca, &self.settings).into());
         }
         let (authority, own) = (self.tls.authority.clone(), self.tls.key.clone());
-        let config = tls::client(&self.tls.algorithms, authority, own, verify);
-        config.map(Arc::new).map_err(|error| Problem::Tls { reason: error.to_string() }.into())
+        tls_settings(tls::client(&self.tls.algorithms, authority, own, verify))
     }
 
     /// TLS settings for a broker.
@@ -353,7 +441,10 @@ impl Provider {
             return Err(SetupError { problems });
         };
         let authority = self.tls.authority.clone().filter(|_| self.settings.verify_tls);
-        let config = tls::server(&self.tls.algorithms, authority, own);
-        config.map(Arc::new).map_err(|error| Problem::Tls { reason: error.to_string() }.into())
+        tls_settings(tls::server(&self.tls.algorithms, authority, own))
     }
+}
+
+fn tls_settings<T>(config: Result<T, rustls::Error>) -> Result<Arc<T>, SetupError> {
+    config.map(Arc::new).map_err(|error| Problem::Tls { reason: error.to_string() }.into())
 }

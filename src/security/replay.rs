@@ -186,6 +186,7 @@ mod tests {
             signature: vec![1, 2, 3],
             fingerprint: hash::sha256(caller.as_bytes()),
             certificate_pem: String::new(),
+            token: None,
         }
     }
 

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use super::login::{Holder, TokenFiles};
 use super::setup::What;
+use crate::tokens::Trust;
 
 /// Where the files of a provider come from; decides the words of set-up errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +13,9 @@ pub enum Kind {
     Puppet,
     /// Named one by one, `plugin.security.file.*`.
     File,
+    /// Tokens instead of certificates, `plugin.security.choria.*`: protocol v2. Certificate and key are for TLS only,
+    /// and nobody but a broker needs them.
+    Choria,
 }
 
 /// Settings of a [`super::Provider`], resolved from the configuration and the environment.
@@ -44,6 +49,15 @@ pub struct Settings {
     pub security_on: bool,
     /// Connections use TLS: certificate, key and CA must be there.
     pub tls: bool,
+    /// Connect over TLS without showing a certificate and without verifying the broker's; log in with the token.
+    /// Requests are verified all the same.
+    pub anonymous_tls: bool,
+    /// The token of this process, and the key that belongs to it.
+    pub token: Option<TokenFiles>,
+    /// Whose tokens are believed. None for clients that were not told; nothing is verified with it but replies then.
+    pub trust: Option<Trust>,
+    /// Sign replies, in protocol v2.
+    pub sign_replies: bool,
 }
 
 impl Settings {
@@ -71,12 +85,33 @@ impl Settings {
             verify_tls: true,
             security_on: true,
             tls: true,
+            anonymous_tls: false,
+            token: None,
+            trust: None,
+            sign_replies: true,
         }
     }
 
     /// Whether a file has to be there at the start.
-    pub(super) fn needs(&self, _what: What) -> bool {
-        self.tls
+    pub(super) fn needs(&self, what: What) -> bool {
+        let is_named = !what.path(self).as_os_str().is_empty();
+        match (self.kind, what) {
+            (Kind::Choria, What::Certificate | What::Key) => {
+                // One is of no use without the other.
+                let both = [&self.certificate, &self.key];
+                both.iter().any(|path| !path.as_os_str().is_empty())
+            }
+            // Who connects needs a CA, brokers do not: see `Provider::client_tls`.
+            (Kind::Choria, _) => is_named,
+            // Requests are verified with it.
+            (Kind::Puppet | Kind::File, What::Ca) if self.anonymous_tls => !self.is_client(),
+            (Kind::Puppet | Kind::File, _) if self.anonymous_tls => false,
+            (Kind::Puppet | Kind::File, _) => self.tls,
+        }
+    }
+
+    fn is_client(&self) -> bool {
+        self.token.as_ref().is_some_and(|files| files.holder == Holder::Client)
     }
 
     pub(super) fn allows_legacy_certificates(&self) -> bool {

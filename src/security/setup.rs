@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use super::login::TokenKeys;
 use super::{Kind, Settings};
 
 /// Everything that is wrong with the files of a provider.
@@ -74,17 +75,34 @@ pub enum What {
     Ca,
     /// What they have revoked.
     Crl,
+    /// The token of this process.
+    Token,
+    /// The seed of the token's key.
+    Seed,
 }
 
 impl What {
     /// The configuration key that decides the path.
-    pub(super) fn key(self, kind: Kind) -> &'static str {
-        match (kind, self) {
+    pub(super) fn key(self, settings: &Settings) -> &'static str {
+        match (settings.kind, self) {
             (_, What::Crl) => "plugin.security.crl",
+            (_, What::Token) => match settings.token.as_ref().map(|files| files.keys) {
+                Some(TokenKeys::Server) => "plugin.choria.security.server.token_file",
+                Some(TokenKeys::Signer) => "plugin.choria.security.request_signer.token_file",
+                Some(TokenKeys::Provider) | None => "plugin.security.choria.token_file",
+            },
+            (_, What::Seed) => match settings.token.as_ref().map(|files| files.keys) {
+                Some(TokenKeys::Server) => "plugin.choria.security.server.seed_file",
+                Some(TokenKeys::Signer) => "plugin.choria.security.request_signer.seed_file",
+                Some(TokenKeys::Provider) | None => "plugin.security.choria.seed_file",
+            },
             (Kind::Puppet, _) => "plugin.choria.ssldir",
             (Kind::File, What::Certificate) => "plugin.security.file.certificate",
             (Kind::File, What::Key) => "plugin.security.file.key",
             (Kind::File, What::Ca) => "plugin.security.file.ca",
+            (Kind::Choria, What::Certificate) => "plugin.security.choria.certificate",
+            (Kind::Choria, What::Key) => "plugin.security.choria.key",
+            (Kind::Choria, What::Ca) => "plugin.security.choria.ca",
         }
     }
 
@@ -94,6 +112,8 @@ impl What {
             What::Key => &settings.key,
             What::Ca => &settings.ca,
             What::Crl => &settings.crl,
+            What::Token => settings.token.as_ref().map_or(Path::new(""), |files| &files.token),
+            What::Seed => settings.token.as_ref().map_or(Path::new(""), |files| &files.seed),
         }
     }
 }
@@ -105,6 +125,8 @@ impl fmt::Display for What {
             What::Key => "private key",
             What::Ca => "CA certificate",
             What::Crl => "revocation list",
+            What::Token => "token",
+            What::Seed => "seed",
         })
     }
 }
@@ -161,7 +183,7 @@ impl From<Problem> for SetupError {
 pub(super) fn read(what: What, settings: &Settings) -> Result<Option<Vec<u8>>, Problem> {
     /// Bytes of a certificate, key or CA file.
     const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
-    let (path, key) = (what.path(settings), what.key(settings.kind));
+    let (path, key) = (what.path(settings), what.key(settings));
     if path.as_os_str().is_empty() {
         return Ok(None);
     }
@@ -174,8 +196,8 @@ pub(super) fn read(what: What, settings: &Settings) -> Result<Option<Vec<u8>>, P
         Ok(data) if !data.is_file() => {
             return Err(unreadable("it is not a regular file".to_owned()));
         }
-        Ok(data) if what == What::Key && is_open_to_all(&data) => {
-            log::warn!("security: everybody can read the private key file={}", path.display());
+        Ok(data) if matches!(what, What::Key | What::Seed) && is_open_to_all(&data) => {
+            log::warn!("security: everybody can read the {what} file={}", path.display());
         }
         Ok(_) => {}
     }
@@ -201,9 +223,19 @@ fn is_open_to_all(_data: &std::fs::Metadata) -> bool {
 
 /// The problem of a file that is needed and not there.
 pub(super) fn absent(what: What, settings: &Settings) -> Problem {
-    let (path, key) = (what.path(settings), what.key(settings.kind));
+    let (path, key) = (what.path(settings), what.key(settings));
     if path.as_os_str().is_empty() {
         return Problem::NotConfigured { what, key };
     }
     Problem::Missing { what, key, path: path.to_owned() }
+}
+
+/// The problem of a file that is there and of no use.
+pub(super) fn unusable(what: What, settings: &Settings, reason: String) -> Problem {
+    Problem::Unusable {
+        what,
+        key: what.key(settings),
+        path: what.path(settings).to_owned(),
+        reason,
+    }
 }

@@ -71,7 +71,7 @@ fn captured_replies_open_and_encode_to_the_same_bytes() {
     let client = captured_provider("alice.mcollective", "alice.mcollective");
     for (name, ..) in ACCEPTED {
         let (bytes, decoded) = transport(&format!("{name}.reply"));
-        let reply = client.decode_reply(&decoded).unwrap();
+        let reply = client.decode_reply(&decoded, now()).unwrap();
         assert_eq!(reply.request_id, meta(name)["requestid"], "{name}");
         assert_eq!(decoded.encode(), bytes, "{name}: transport");
         let secure = SecureReply::decode(&decoded.data).unwrap();
@@ -400,7 +400,7 @@ fn damaged_captures_are_refused_without_a_panic() {
                 let mut inner = transport.clone();
                 mutate(&mut inner.data, &mut random);
                 for transport in [transport, inner] {
-                    let _ = server.decode_reply(&transport);
+                    let _ = server.decode_reply(&transport, now());
                     let original = Transport::decode(&bytes).unwrap().data;
                     let result = server.decode_request(&transport, captured_time(name));
                     // Only bytes that were signed are ever believed.
@@ -462,9 +462,10 @@ fn two_versions_and_garbage() {
     let server = verifying_server();
     let v2 = br#"{"protocol":"io.choria.protocol.v2.transport","data":"e30="}"#;
     let v2 = Transport::decode(v2).unwrap();
-    for denied in
-        [server.decode_request(&v2, now()).unwrap_err(), server.decode_reply(&v2).unwrap_err()]
-    {
+    for denied in [
+        server.decode_request(&v2, now()).unwrap_err(),
+        server.decode_reply(&v2, now()).unwrap_err(),
+    ] {
         assert_eq!(
             denied.to_string(),
             "refused a message of protocol v2: this network speaks the other version"

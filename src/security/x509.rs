@@ -21,9 +21,9 @@ const REGISTRATION_AGENT: &str = "registration";
 
 /// What proves callers by certificates.
 pub(super) struct Engine {
-    pub(super) certificate_pem: Option<String>,
-    pub(super) signing_key: Option<Result<rsa::SigningKey, rsa::Error>>,
-    pub(super) authority: Option<Arc<Authority>>,
+    certificate_pem: Option<String>,
+    signing_key: Option<Result<rsa::SigningKey, rsa::Error>>,
+    authority: Option<Arc<Authority>>,
     allowed: Patterns,
     privileged: Patterns,
 }
@@ -91,6 +91,7 @@ impl Engine {
             signature: secure.signature.clone().into_bytes(),
             fingerprint: hash::sha256(b""),
             certificate_pem: String::new(),
+            token: None,
         })
     }
 
@@ -123,6 +124,7 @@ impl Engine {
             signature,
             fingerprint: hash::sha256(&presented.chain[0]),
             certificate_pem: secure.pubcert.clone(),
+            token: None,
         })
     }
 
@@ -135,36 +137,35 @@ impl Engine {
     ) -> Result<bool, Denied> {
         let names = presented.names();
         if names.iter().any(|name| self.privileged.matches(name)) {
-            self.verify_presented(presented, None, now)?;
+            verify_presented(self.authority.as_deref(), presented, None, now)?;
             return Ok(true);
         }
-        self.verify_presented(presented, Some(name), now)?;
+        verify_presented(self.authority.as_deref(), presented, Some(name), now)?;
         if !self.allowed.matches(name) {
             return Err(Denied::NotAllowed { name: name.to_owned() });
         }
         Ok(false)
     }
+}
 
-    /// Whether the certificate leads to the authority and, when a name is given, is for it.
-    pub(super) fn verify_presented(
-        &self,
-        presented: &Presented,
-        name: Option<&str>,
-        now: SystemTime,
-    ) -> Result<(), Denied> {
-        let authority = self.authority.as_ref().ok_or(Denied::NoAuthority)?;
-        authority.verify(presented, now)?;
-        let Some(name) = name else { return Ok(()) };
-        let emails = presented.leaf.email_names();
-        let (proven, wanted) = match name.strip_prefix("email:") {
-            Some(address) if !emails.is_empty() => (emails.to_vec(), address),
-            _ => (presented.names(), name),
-        };
-        if proven.iter().any(|known| known == wanted) {
-            return Ok(());
-        }
-        Err(Denied::CallerMismatch { claimed: name.to_owned(), proven })
+/// Whether the certificate leads to the authority and, when a name is given, is for it.
+pub(super) fn verify_presented(
+    authority: Option<&Authority>,
+    presented: &Presented,
+    name: Option<&str>,
+    now: SystemTime,
+) -> Result<(), Denied> {
+    authority.ok_or(Denied::NoAuthority)?.verify(presented, now)?;
+    let Some(name) = name else { return Ok(()) };
+    let emails = presented.leaf.email_names();
+    let (proven, wanted) = match name.strip_prefix("email:") {
+        Some(address) if !emails.is_empty() => (emails.to_vec(), address),
+        _ => (presented.names(), name),
+    };
+    if proven.iter().any(|known| known == wanted) {
+        return Ok(());
     }
+    Err(Denied::CallerMismatch { claimed: name.to_owned(), proven })
 }
 
 fn patterns(key: &str, texts: &[String]) -> Patterns {

@@ -197,9 +197,8 @@ impl Running {
         lifecycle.publish(Kind::Startup).await;
         let mut background = vec![executor.spawn(lifecycle.clone().publish_alive())];
         if let Some(file) = settings.status.clone() {
-            let expires = settings.security.certificate_expires();
-            let workers = settings.workers.clone();
-            background.push(executor.spawn(status::write_regularly(node, file, expires, workers)));
+            let (security, workers) = (settings.security.clone(), settings.workers.clone());
+            background.push(executor.spawn(status::write_regularly(node, file, security, workers)));
         }
         log::info!("server: started identity={}", settings.identity);
         Ok(Running { client, events, lifecycle, lanes, background })

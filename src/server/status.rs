@@ -13,6 +13,7 @@ use super::counters::Snapshot;
 use super::node::Node;
 use super::settings::StatusFile;
 use super::workers::Workers;
+use crate::security::Provider;
 use crate::util::time;
 
 /// What stands for a time that is not known.
@@ -31,11 +32,27 @@ struct Status {
     token_expires: String,
 }
 
+/// When this server's proofs end. A token may be renewed while it runs.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Expiry {
+    /// The certificate, if there is one.
+    pub certificate: Option<SystemTime>,
+    /// The token, if there is one.
+    pub token: Option<SystemTime>,
+}
+
+impl Expiry {
+    fn of(security: &Provider) -> Self {
+        let (certificate, token) = (security.certificate_expires(), security.token_expires());
+        Self { certificate, token }
+    }
+}
+
 /// Writes the file now, then at every interval, for ever.
 pub async fn write_regularly(
     node: Arc<Node>,
     file: StatusFile,
-    certificate_expires: Option<SystemTime>,
+    security: Arc<Provider>,
     workers: Workers,
 ) {
     if file.interval.is_zero() {
@@ -43,19 +60,14 @@ pub async fn write_regularly(
         return;
     }
     loop {
-        write_once(&node, &file, certificate_expires, &workers).await;
+        write_once(&node, &file, Expiry::of(&security), &workers).await;
         Timer::after(file.interval).await;
     }
 }
 
 /// Writes the file once; what goes wrong is logged.
-pub async fn write_once(
-    node: &Node,
-    file: &StatusFile,
-    certificate_expires: Option<SystemTime>,
-    workers: &Workers,
-) {
-    let text = content(node, certificate_expires, SystemTime::now());
+pub async fn write_once(node: &Node, file: &StatusFile, expiry: Expiry, workers: &Workers) {
+    let text = content(node, expiry, SystemTime::now());
     let path = file.path.clone();
     let written = workers.run(move || write_atomically(&path, &text)).await;
     if let Ok(Err(error)) = written {
@@ -63,7 +75,7 @@ pub async fn write_once(
     }
 }
 
-fn content(node: &Node, certificate_expires: Option<SystemTime>, now: SystemTime) -> Vec<u8> {
+fn content(node: &Node, expiry: Expiry, now: SystemTime) -> Vec<u8> {
     let status = Status {
         identity: node.identity.clone(),
         uptime: node.uptime_secs(now),
@@ -71,11 +83,15 @@ fn content(node: &Node, certificate_expires: Option<SystemTime>, now: SystemTime
         last_message: node.counters.last_message(),
         provisioning_mode: false,
         stats: node.counters.snapshot(),
-        certificate_expires: certificate_expires.map_or(NO_TIME.to_owned(), time::rfc3339),
-        token_expires: NO_TIME.to_owned(),
+        certificate_expires: shown(expiry.certificate),
+        token_expires: shown(expiry.token),
     };
     // A struct of texts and numbers always has a JSON form.
     serde_json::to_vec(&status).unwrap_or_default()
+}
+
+fn shown(end: Option<SystemTime>) -> String {
+    end.map_or(NO_TIME.to_owned(), time::rfc3339)
 }
 
 /// Replaces the file in one step: a reader sees the old or the new content, never a part.
@@ -132,9 +148,9 @@ mod tests {
         node.counters.ttl_expired.increment();
         node.counters.message_seen(time::from_unix(1_700_000_007));
         let now = node.started + Duration::from_secs(10);
-        let expires = Some(time::from_unix(2_740_755_455));
+        let expiry = Expiry { certificate: Some(time::from_unix(2_740_755_455)), token: None };
         assert_eq!(
-            String::from_utf8(content(&node, expires, now)).unwrap(),
+            String::from_utf8(content(&node, expiry, now)).unwrap(),
             concat!(
                 r#"{"identity":"node1.example.net","uptime":10,"connected_server":"nats://localhost:4222","#,
                 r#""last_message":1700000007,"provisioning_mode":false,"#,
@@ -142,7 +158,7 @@ mod tests {
                 r#""certificate_expires":"2056-11-06T16:57:35Z","token_expires":"0001-01-01T00:00:00Z"}"#
             )
         );
-        let text = String::from_utf8(content(&node, None, now)).unwrap();
+        let text = String::from_utf8(content(&node, Expiry::default(), now)).unwrap();
         assert!(text.contains(r#""certificate_expires":"0001-01-01T00:00:00Z""#), "{text}");
     }
 
@@ -153,7 +169,7 @@ mod tests {
         std::fs::write(&path, "old").unwrap();
         let node = testing::node(Arc::new(Recorder::default()));
         let before = std::fs::File::open(&path).unwrap();
-        smol::block_on(write_once(&node, &file(&path), None, &testing::workers()));
+        smol::block_on(write_once(&node, &file(&path), Expiry::default(), &testing::workers()));
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.ends_with('}'), "{text}");
         assert_eq!(io::read_to_string(before).unwrap(), "old");
@@ -169,7 +185,7 @@ mod tests {
     fn a_folder_that_is_not_there_costs_nothing_else() {
         let node = testing::node(Arc::new(Recorder::default()));
         let path = Path::new("/nonexistent/choria/status.json");
-        smol::block_on(write_once(&node, &file(path), None, &testing::workers()));
+        smol::block_on(write_once(&node, &file(path), Expiry::default(), &testing::workers()));
         assert!(write_atomically(Path::new("/"), b"x").is_err());
     }
 }

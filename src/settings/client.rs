@@ -50,12 +50,13 @@ fn warn_of_refusal(config: &Config, security: &Provider) {
     request.message = b"check".to_vec();
     // Signing fails again, and is reported, when a request is really made.
     let Ok(secure) = security.sign(&request) else { return };
-    if let Err(denied) = security.verify(security.version(), &secure, now) {
-        log::warn!(
-            "security: servers will refuse requests of {caller}: {denied}; {}",
-            remedy(&denied)
-        );
-    }
+    let denied = match security.verify(security.version(), &secure, now) {
+        // Clients need not know whose tokens servers believe.
+        Ok(_) | Err(Denied::NoTrust) => return,
+        Err(denied) => denied,
+    };
+    let remedy = remedy(&denied);
+    log::warn!("security: servers will refuse requests of {caller}: {denied}; {remedy}");
 }
 
 /// What a caller can do about a refusal.
@@ -67,6 +68,8 @@ fn remedy(denied: &Denied) -> &'static str {
         }
         Denied::UnknownIssuer { .. } => "the certificate and the CA file do not belong together",
         Denied::Expired { .. } | Denied::NotYetValid { .. } => "get a new certificate",
+        Denied::NeedsSigner { .. } => "configure the service that signs requests",
+        Denied::NoFleetManagement { .. } | Denied::Token { .. } => "get another token",
         _ => "replace the certificate or its key",
     }
 }

@@ -1,10 +1,11 @@
 //! How a process connects to its broker.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::Problem;
 use crate::config::{Config, Environment, Role};
-use crate::nats::client::{Initial, Options};
+use crate::nats::client::{Credentials, Initial, Options, Presented};
 use crate::net::resolve::Resolver;
 use crate::net::servers::{self, Server, ServerList};
 use crate::protocol::subject;
@@ -14,7 +15,7 @@ use crate::security::Provider;
 pub fn connection(
     config: &Config,
     env: &Environment,
-    security: &Provider,
+    security: &Arc<Provider>,
     executor: Arc<smol::Executor<'static>>,
 ) -> Result<Options, Problem> {
     let mut options = Options::new(brokers(config, env)?, executor);
@@ -34,12 +35,28 @@ pub fn connection(
         options.password = Some(password.clone());
     }
     options.inbox_prefix = inboxes(config);
+    if security.has_login() {
+        options.inbox_prefix =
+            subject::inbox_prefix(&config.main_collective, Some(&security.caller()));
+        options.credentials = Some(Arc::new(TokenLogin(security.clone())));
+    }
     options.connect_timeout = config.network.connect_timeout;
     options.initial = match config.role {
         Role::Client => Initial::Once,
         Role::Server | Role::Broker => Initial::Forever,
     };
     Ok(options)
+}
+
+/// Shows the token of a provider to brokers.
+#[derive(Debug)]
+pub struct TokenLogin(pub Arc<Provider>);
+
+impl Credentials for TokenLogin {
+    fn present(&self, nonce: &str) -> Result<Presented, String> {
+        let greeting = self.0.greet(nonce, SystemTime::now()).map_err(|error| error.to_string())?;
+        Ok(Presented { token: greeting.token, signature: greeting.signature })
+    }
 }
 
 /// What the inboxes of a connection with a certificate begin with.

@@ -13,7 +13,7 @@ mod tokens;
 
 pub use broker::{broker, status_pages};
 pub use client::rpc_client;
-pub use connection::{connection, inboxes};
+pub use connection::{TokenLogin, connection, inboxes};
 pub use policy::policies;
 pub use security::{provider, security, warn_of_doubts};
 pub use server::server;

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::{Insecure, Problem};
+use super::{Insecure, Problem, tokens};
 use crate::config::{Config, Environment, Role};
-use crate::security::{Kind, Provider, Settings, Use};
+use crate::security::{Holder, Kind, Provider, Settings, TokenFiles, TokenKeys, Use};
+use crate::tokens::Trust;
 
 /// What is appended to the name of a user to make the identity of a client.
 const CLIENT_SUFFIX: &str = "mcollective";
@@ -20,6 +21,7 @@ pub fn security(
     let kind = match config.security.provider.as_str() {
         "puppet" => Kind::Puppet,
         "file" => Kind::File,
+        "choria" => Kind::Choria,
         other => {
             return Err(Problem::new(format!("security provider {other} is not supported yet")));
         }
@@ -28,6 +30,7 @@ pub fn security(
     let identity = match kind {
         Kind::Puppet => puppet_identity(config, env)?,
         Kind::File => file_identity(config, env, is_root),
+        Kind::Choria => choria_identity(config, env)?,
     };
     let mut settings = Settings::new(kind, &identity);
     match kind {
@@ -46,7 +49,17 @@ pub fn security(
             settings.key = folder.join(format!("private_keys/{identity}.pem"));
             settings.ca = folder.join("certs/ca.pem");
         }
+        Kind::Choria => {
+            check_choria(config)?;
+            settings.certificate = config.logins.certificate.clone().unwrap_or_default();
+            settings.key = config.logins.key.clone().unwrap_or_default();
+            settings.ca = config.logins.ca.clone().unwrap_or_default();
+            settings.trust = trust(config)?;
+            settings.sign_replies = config.logins.sign_replies;
+        }
     }
+    settings.anonymous_tls = is_anonymous(config)?;
+    settings.token = token(config, kind);
     settings.crl = config.security.crl.clone().unwrap_or_default();
     settings.allow_list = config.security.allow_list.clone();
     settings.privileged_users = config.security.privileged_users.clone();
@@ -74,6 +87,108 @@ pub fn warn_of_doubts(provider: &Provider, usage: Use, identity: &str) {
     for doubt in provider.doubts(usage, identity, SystemTime::now()) {
         let file = provider.settings().certificate.display();
         log::warn!("security: certificate {file}: {doubt}");
+    }
+}
+
+/// Whether this role connects without a certificate.
+fn is_anonymous(config: &Config) -> Result<bool, Problem> {
+    let logins = &config.logins;
+    let has_signer = logins.signer_service || !logins.signer_url.is_empty();
+    match config.role {
+        Role::Server => Ok(logins.server_anonymous),
+        Role::Client if logins.client_anonymous && !has_signer => Err(Problem::new(format!(
+            "{}: plugin.security.client_anon_tls needs a service that signs requests",
+            config.origin("plugin.security.client_anon_tls")
+        ))
+        .hint("set plugin.choria.security.request_signer.service or its url")),
+        Role::Client => Ok(logins.client_anonymous),
+        Role::Broker => Ok(false),
+    }
+}
+
+/// The token of this process. Brokers have none: nobody asks them who they are.
+fn token(config: &Config, kind: Kind) -> Option<TokenFiles> {
+    let logins = &config.logins;
+    let holder = match config.role {
+        Role::Server => Holder::Server,
+        Role::Client => Holder::Client,
+        Role::Broker => return None,
+    };
+    let files = |keys, token: Option<PathBuf>, seed: Option<PathBuf>| TokenFiles {
+        token: token.unwrap_or_default(),
+        seed: seed.unwrap_or_default(),
+        keys,
+        holder,
+    };
+    if kind == Kind::Choria {
+        return Some(files(TokenKeys::Provider, logins.token.clone(), logins.seed.clone()));
+    }
+    match config.role {
+        Role::Server if logins.server_anonymous => {
+            let beside = |name: &str| config.file.as_ref().map(|file| file.with_file_name(name));
+            let token = logins.server_token.clone().or_else(|| beside("server.jwt"));
+            let seed = logins.server_seed.clone().or_else(|| beside("server.seed"));
+            Some(files(TokenKeys::Server, token, seed))
+        }
+        Role::Client if logins.client_anonymous || logins.signer_token.is_some() => {
+            let seed = logins.signer_seed_or_default();
+            Some(files(TokenKeys::Signer, logins.signer_token.clone(), seed))
+        }
+        _ => None,
+    }
+}
+
+/// What the `choria` provider cannot go together with.
+fn check_choria(config: &Config) -> Result<(), Problem> {
+    const OTHERS: [&str; 6] = [
+        "plugin.choria.security.server.token_file",
+        "plugin.choria.security.server.seed_file",
+        "plugin.security.server_anon_tls",
+        "plugin.security.client_anon_tls",
+        "plugin.choria.security.request_signer.token_file",
+        "plugin.choria.security.request_signer.seed_file",
+    ];
+    let is_on =
+        |key: &&&str| config.raw(key).is_some_and(|text| !text.is_empty() && text != "false");
+    let Some(key) = OTHERS.iter().filter(|key| config.is_set(key)).find(is_on) else {
+        return Ok(());
+    };
+    Err(Problem::new(format!(
+        "{}: {key} does not go together with the security provider choria",
+        config.origin(key)
+    ))
+    .hint(
+        "this provider has plugin.security.choria.token_file and plugin.security.choria.seed_file",
+    ))
+}
+
+/// Whose tokens are believed. A server has to know it, clients and brokers may.
+fn trust(config: &Config) -> Result<Option<Trust>, Problem> {
+    const SIGNERS: &str = "plugin.security.choria.trusted_signers";
+    let revoked = tokens::revoked(config)?;
+    let issuers = tokens::issuers(config, &revoked)?;
+    let list = &config.tokens.trusted_signers;
+    match (issuers, list.is_empty()) {
+        (Some(_), false) => Err(Problem::new(format!(
+            "{}: only one of {} and {SIGNERS} can be set",
+            config.origin(SIGNERS),
+            tokens::ISSUERS
+        ))),
+        (None, true) if config.role == Role::Server => Err(Problem::new(
+            "security is not set up: whose tokens are to be believed is not configured",
+        )
+        .hint(format!("set {} and the key of each issuer, or {SIGNERS}", tokens::ISSUERS))),
+        (issuers, true) => Ok(issuers),
+        (None, false) => tokens::signers(config, SIGNERS, list, &revoked).map(Some),
+    }
+}
+
+/// With tokens this is no more than the name of the connection.
+fn choria_identity(config: &Config, env: &Environment) -> Result<String, Problem> {
+    match (config.role, env.var("USER")) {
+        (Role::Server | Role::Broker, _) => Ok(config.identity.clone()),
+        (Role::Client, Some(user)) => Ok(user.to_owned()),
+        (Role::Client, None) => Ok(config.identity.clone()),
     }
 }
 

@@ -4,7 +4,6 @@ pub mod backoff;
 pub mod duration;
 pub mod gjson;
 pub mod graph;
-pub mod ksuid;
 pub mod pattern;
 pub mod secret;
 pub mod shutdown;

@@ -26,6 +26,8 @@ pub enum ErrorKind {
     TimedOut,
     /// The broker refused our credentials, or they ended.
     Authorization,
+    /// There is nothing to log in with: a token is missing or has ended.
+    Credentials,
     /// The broker accepts no more connections.
     MaxConnections,
     /// Either side saw no life on the connection.
@@ -77,6 +79,7 @@ impl Error {
         matches!(
             self.kind,
             ErrorKind::Authorization
+                | ErrorKind::Credentials
                 | ErrorKind::Tls
                 | ErrorKind::TlsNotOffered
                 | ErrorKind::TlsRequired

@@ -10,7 +10,7 @@ use smol::future::FutureExt as _;
 use smol::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::nats::client::error::{Error, ErrorKind};
-use crate::nats::client::options::Options;
+use crate::nats::client::options::{Options, Presented};
 use crate::nats::client::pool::Target;
 use crate::nats::codec::info::ServerInfo;
 use crate::nats::codec::{Limits, ServerDecoder, ServerOp, encode};
@@ -70,7 +70,9 @@ async fn shake_hands(options: &Options, target: Target, deadline: Instant) -> Re
     let stream = within(deadline, "the TLS handshake took too long", upgrade).await?;
     let (mut reader, mut writer) = stream.split();
     let greet = async {
-        writer.write_all(&greeting(options, &info)).await.map_err(from_io)?;
+        let presented = present(options, &info.nonce).await?;
+        let greeting = greeting(options, &info, presented.as_ref());
+        writer.write_all(&greeting).await.map_err(from_io)?;
         writer.flush().await.map_err(from_io)?;
         wire.pong(&mut reader).await
     };
@@ -136,9 +138,24 @@ struct Connect<'a> {
     pass: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     auth_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jwt: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sig: Option<&'a str>,
 }
 
-fn greeting(options: &Options, info: &ServerInfo) -> Vec<u8> {
+/// The proof for a broker that has sent this nonce. It may come from files, so that another thread gets it.
+async fn present(options: &Options, nonce: &str) -> Result<Option<Presented>, Error> {
+    let Some(credentials) = options.credentials.clone() else { return Ok(None) };
+    let nonce = nonce.to_owned();
+    let presented = smol::unblock(move || credentials.present(&nonce)).await;
+    presented.map(Some).map_err(|text| Error::new(ErrorKind::Credentials, text))
+}
+
+fn greeting(options: &Options, info: &ServerInfo, presented: Option<&Presented>) -> Vec<u8> {
+    let token = presented.map(|presented| &presented.token).or(options.token.as_ref());
+    let token = token.map(|secret| secret.expose().as_str());
+    let signature = presented.and_then(|presented| presented.signature.as_deref());
     let connect = Connect {
         verbose: false,
         pedantic: false,
@@ -152,7 +169,9 @@ fn greeting(options: &Options, info: &ServerInfo) -> Vec<u8> {
         no_responders: info.headers,
         user: options.user.as_deref(),
         pass: options.password.as_ref().map(|secret| secret.expose().as_str()),
-        auth_token: options.token.as_ref().map(|secret| secret.expose().as_str()),
+        auth_token: token,
+        jwt: token.filter(|_| signature.is_some()),
+        sig: signature,
     };
     let mut out = Vec::new();
     // A struct of texts and booleans always serialises.

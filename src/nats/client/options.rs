@@ -20,6 +20,25 @@ pub enum Initial {
     Forever,
 }
 
+/// Proves who this process is to brokers that want a token. Asked again for each attempt to connect, because tokens are
+/// renewed and every connection has another nonce.
+pub trait Credentials: Send + Sync {
+    /// What to answer a broker that has sent this nonce, empty when it sent none. May read files.
+    ///
+    /// # Errors
+    /// Why there is nothing to answer; the attempt ends with this text.
+    fn present(&self, nonce: &str) -> Result<Presented, String>;
+}
+
+/// A token, and the proof that it is ours.
+#[derive(Debug, Clone)]
+pub struct Presented {
+    /// The token, sent as `auth_token` and, together with a signature, as `jwt`.
+    pub token: Secret<String>,
+    /// Base64url of the signature over the nonce.
+    pub signature: Option<String>,
+}
+
 /// The settings of a [`super::Client`].
 #[derive(Clone)]
 pub struct Options {
@@ -35,6 +54,8 @@ pub struct Options {
     pub password: Option<Secret<String>>,
     /// Token, sent as `auth_token`.
     pub token: Option<Secret<String>>,
+    /// Gives the token instead, with a signature over the broker's nonce.
+    pub credentials: Option<Arc<dyn Credentials>>,
     /// First tokens of inboxes, without final dot.
     pub inbox_prefix: String,
     /// Limit of one attempt: look-up, TCP, INFO, TLS, CONNECT and PONG together.
@@ -77,6 +98,7 @@ impl Options {
             user: None,
             password: None,
             token: None,
+            credentials: None,
             inbox_prefix: "_INBOX".to_owned(),
             connect_timeout: Duration::from_secs(2),
             ping_interval: Duration::from_secs(120),

@@ -1,4 +1,4 @@
-//! The folder of a demo: an authority, certificates, and configuration files to use them with.
+//! The folder of a demo: an authority, certificates or tokens, and configuration files to use them with.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
@@ -7,26 +7,28 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use super::organization::{self, Made, Organization};
 use crate::cli::exit::Failure;
 use crate::crypto::issue::{Authority, KeyKind, LeafRequest};
-use crate::security::{Kind, Settings};
+use crate::security::{Holder, Kind, Settings, TokenFiles, TokenKeys};
 
 /// How long the certificates of a demo are valid.
 const LIFE: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// The identity of the server that a person can start beside those of the demo.
 pub const EXTRA_SERVER: &str = "extra.example.net";
 
-/// A folder with an authority whose certificates end up in it.
+/// A folder with an authority whose certificates end up in it, and perhaps an organization with its tokens.
 pub struct Folder {
     path: PathBuf,
     authority: Authority,
+    organization: Option<Organization>,
     is_temporary: bool,
 }
 
 impl Folder {
     /// Makes the folder, readable by its owner only, and an authority. Without a path it is a
-    /// temporary one that goes away with the demo.
-    pub fn create(path: Option<PathBuf>) -> Result<Self, Failure> {
+    /// temporary one that goes away with the demo. `has_tokens` makes it one of protocol v2.
+    pub fn create(path: Option<PathBuf>, has_tokens: bool) -> Result<Self, Failure> {
         let is_temporary = path.is_none();
         let path = path.unwrap_or_else(|| {
             std::env::temp_dir().join(format!("choria-demo-{}", std::process::id()))
@@ -42,7 +44,8 @@ impl Folder {
         DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(fail)?;
         let authority = Authority::new_p256("Choria Demo CA", SystemTime::now())
             .map_err(|error| Failure::new(format!("cannot make an authority: {error}")))?;
-        let folder = Self { path, authority, is_temporary };
+        let organization = has_tokens.then(|| Organization::new(LIFE));
+        let folder = Self { path, authority, organization, is_temporary };
         folder.write("ca.pem", folder.authority.ca_pem())?;
         Ok(folder)
     }
@@ -55,6 +58,94 @@ impl Folder {
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Who makes the tokens, if there are any.
+    pub fn organization(&self) -> Option<&Organization> {
+        self.organization.as_ref()
+    }
+
+    /// The collective of everybody.
+    pub fn collective(&self) -> &'static str {
+        if self.organization.is_some() { organization::COLLECTIVE } else { "mcollective" }
+    }
+
+    /// What the client proves itself with. Requests of protocol v1 are signed with RSA.
+    pub fn client(&self, name: &str) -> Result<Settings, Failure> {
+        match &self.organization {
+            None => self.issue("client", name, KeyKind::Rsa2048),
+            Some(organization) => {
+                let caller = format!("demo={}", name.split('.').next().unwrap_or(name));
+                let made = organization.client(&caller)?;
+                self.put("client", name, Holder::Client, &made, organization)
+            }
+        }
+    }
+
+    /// What a server proves itself with.
+    pub fn server(&self, identity: &str) -> Result<Settings, Failure> {
+        match &self.organization {
+            None => self.issue("servers", identity, KeyKind::P256),
+            Some(organization) => {
+                let made = organization.server(identity)?;
+                self.put("servers", identity, Holder::Server, &made, organization)
+            }
+        }
+    }
+
+    fn put(
+        &self,
+        folder: &str,
+        name: &str,
+        holder: Holder,
+        made: &Made,
+        organization: &Organization,
+    ) -> Result<Settings, Failure> {
+        let (token, seed) = (format!("{folder}/{name}.jwt"), format!("{folder}/{name}.seed"));
+        self.write(&token, &made.token)?;
+        self.write(&seed, &made.seed)?;
+        let mut settings = Settings::new(Kind::Choria, name);
+        settings.ca = self.file("ca.pem");
+        settings.trust = Some(organization.trust());
+        let (token, seed) = (self.file(&token), self.file(&seed));
+        settings.token = Some(TokenFiles { token, seed, keys: TokenKeys::Provider, holder });
+        Ok(settings)
+    }
+
+    /// The configuration of a client or server that proves itself in this way.
+    pub fn configuration(&self, security: &Settings, broker: SocketAddr) -> String {
+        let mut text = format!(
+            "identity = {}\n\
+             collectives = {}\n\
+             plugin.choria.middleware_hosts = {broker}\n\
+             plugin.choria.use_srv = false\n",
+            security.identity,
+            self.collective(),
+        );
+        match (&self.organization, &security.token) {
+            (Some(organization), Some(files)) => text.push_str(&format!(
+                "plugin.security.provider = choria\n\
+                 plugin.security.choria.token_file = {}\n\
+                 plugin.security.choria.seed_file = {}\n\
+                 plugin.security.choria.ca = {}\n\
+                 plugin.security.issuer.names = choria\n\
+                 plugin.security.issuer.choria.public = {}\n",
+                files.token.display(),
+                files.seed.display(),
+                security.ca.display(),
+                organization.public_key(),
+            )),
+            _ => text.push_str(&format!(
+                "plugin.security.provider = file\n\
+                 plugin.security.file.certificate = {}\n\
+                 plugin.security.file.key = {}\n\
+                 plugin.security.file.ca = {}\n",
+                security.certificate.display(),
+                security.key.display(),
+                security.ca.display(),
+            )),
+        }
+        text
     }
 
     /// Makes a key and a certificate, and the settings of a provider that uses them. The broker's
@@ -103,22 +194,4 @@ impl Drop for Folder {
             let _ = fs::remove_dir_all(&self.path);
         }
     }
-}
-
-/// The configuration of a client (or server) with these certificates.
-pub fn configuration(security: &Settings, broker: SocketAddr) -> String {
-    format!(
-        "identity = {}\n\
-         collectives = mcollective\n\
-         plugin.choria.middleware_hosts = {broker}\n\
-         plugin.choria.use_srv = false\n\
-         plugin.security.provider = file\n\
-         plugin.security.file.certificate = {}\n\
-         plugin.security.file.key = {}\n\
-         plugin.security.file.ca = {}\n",
-        security.identity,
-        security.certificate.display(),
-        security.key.display(),
-        security.ca.display(),
-    )
 }

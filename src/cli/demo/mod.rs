@@ -5,6 +5,7 @@
 
 mod files;
 mod fleet;
+mod organization;
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -30,11 +31,12 @@ use crate::server::facts::Facts;
 use crate::server::gate::Limits;
 use crate::server::workers::Workers;
 use crate::server::{self, Authorization, ConfigItems};
-use crate::settings::provider;
+use crate::settings::{TokenLogin, provider};
 use crate::sys;
 use crate::util::shutdown::Shutdown;
 use files::Folder;
 use fleet::Node;
+use organization::Organization;
 
 /// Try Choria out: a broker and a fleet of servers in this one process. Shows the commands to type
 /// in another shell. Ctrl-C ends it and removes what it made.
@@ -53,9 +55,11 @@ pub struct Demo {
     /// no servers, only the broker
     #[argh(switch)]
     broker_only: bool,
+    /// tokens instead of certificates, and protocol version 2
+    #[argh(switch)]
+    v2: bool,
 }
 
-const COLLECTIVE: &str = "mcollective";
 /// More servers in one process say nothing new about a fleet.
 const SERVERS_MAX: usize = 20_000;
 /// Files that a process has open besides connections.
@@ -76,7 +80,7 @@ impl Subcommand for Demo {
         context.set_grace(Duration::from_secs(15));
         let count = if self.broker_only { 0 } else { self.servers };
         check_size(count)?;
-        let folder = Folder::create(self.dir)?;
+        let folder = Folder::create(self.dir, self.v2)?;
         let demo = Running::start(&folder, self.port, count, context).await?;
         if !context.interrupt.is_triggered() {
             demo.write_files(&folder)?;
@@ -120,19 +124,18 @@ impl Running {
         context: &Context,
     ) -> Result<Self, Failure> {
         let client = client_name(&context.environment());
-        // The client signs requests, and protocol version 1 signs with RSA.
-        let client = folder.issue("client", &client, KeyKind::Rsa2048)?;
+        let client = folder.client(&client)?;
         let broker = start_broker(folder, port, count)?;
         let nodes: Vec<Node> = (0..count).map(fleet::node).collect();
         let shutdown = Shutdown::new();
         let demo = Self { broker, nodes, client, shutdown };
         let providers = demo.issue(folder, context).await?;
-        demo.start_servers(providers, context)?;
+        demo.start_servers(providers, folder.collective(), context)?;
         demo.wait_for_fleet(context).await?;
         Ok(demo)
     }
 
-    /// Certificates for every server, made on as many threads as there are cores.
+    /// Certificates or tokens for every server, made on as many threads as there are cores.
     async fn issue(
         &self,
         folder: &Folder,
@@ -147,14 +150,10 @@ impl Running {
                 if context.interrupt.is_triggered() {
                     break;
                 }
-                let mut settings = folder.issue("servers", &node.identity, KeyKind::P256)?;
+                let mut settings = folder.server(&node.identity)?;
                 settings.allow_list = vec![exactly(&self.client.identity)];
                 providers.push(provider(settings)?);
-                progress(
-                    "certificates",
-                    done.fetch_add(1, Ordering::Relaxed) + 1,
-                    self.nodes.len(),
-                );
+                progress("identities", done.fetch_add(1, Ordering::Relaxed) + 1, self.nodes.len());
             }
             Ok(providers)
         };
@@ -173,12 +172,13 @@ impl Running {
     fn start_servers(
         &self,
         providers: Vec<Arc<Provider>>,
+        collective: &str,
         context: &Context,
     ) -> Result<(), Failure> {
         let workers = Workers::start_default()
             .map_err(|error| Failure::new(format!("cannot start worker threads: {error}")))?;
         for (node, security) in self.nodes.iter().zip(providers) {
-            let settings = self.server(node, security, &workers, context)?;
+            let settings = self.server(node, security, &workers, collective, context)?;
             let run = server::run(settings, context.executor.clone(), self.shutdown.clone());
             let identity = node.identity.clone();
             let task = async move {
@@ -196,6 +196,7 @@ impl Running {
         node: &Node,
         security: Arc<Provider>,
         workers: &Workers,
+        collective: &str,
         context: &Context,
     ) -> Result<server::Settings, Failure> {
         let address = self.broker.local_addr();
@@ -208,13 +209,17 @@ impl Running {
                 .client_tls()
                 .map_err(|error| Failure::new(format!("TLS is not set up: {error}")))?,
         );
-        connection.inbox_prefix = subject::inbox_prefix(COLLECTIVE, None);
+        let caller = security.has_login().then(|| security.caller());
+        connection.inbox_prefix = subject::inbox_prefix(collective, caller.as_deref());
+        if security.has_login() {
+            connection.credentials = Some(Arc::new(TokenLogin(security.clone())));
+        }
         connection.connect_timeout = CONNECT_LIMIT;
         connection.initial = Initial::Forever;
         Ok(server::Settings {
             identity: node.identity.clone(),
-            collectives: vec![COLLECTIVE.to_owned()],
-            main_collective: COLLECTIVE.to_owned(),
+            collectives: vec![collective.to_owned()],
+            main_collective: collective.to_owned(),
             config_file: PathBuf::from("choria demo"),
             facts: Facts::fixed(node.facts.clone()),
             classes: Classes::fixed(node.classes.clone()),
@@ -256,12 +261,15 @@ impl Running {
 
     fn write_files(&self, folder: &Folder) -> Result<(), Failure> {
         let broker = self.broker.local_addr();
-        folder.write("client.conf", &files::configuration(&self.client, broker))?;
-        let extra = folder.issue("servers", files::EXTRA_SERVER, KeyKind::P256)?;
-        let mut text = files::configuration(&extra, broker);
-        text.push_str("rpcauthorization = false\nplugin.choria.security.certname_whitelist = ");
-        text.push_str(&exactly(&self.client.identity));
-        text.push('\n');
+        folder.write("client.conf", &folder.configuration(&self.client, broker))?;
+        let extra = folder.server(files::EXTRA_SERVER)?;
+        let mut text = folder.configuration(&extra, broker);
+        text.push_str("rpcauthorization = false\n");
+        if folder.organization().is_none() {
+            text.push_str("plugin.choria.security.certname_whitelist = ");
+            text.push_str(&exactly(&self.client.identity));
+            text.push('\n');
+        }
         folder.write("server.conf", &text)
     }
 
@@ -327,6 +335,7 @@ fn start_broker(folder: &Folder, port: u16, count: usize) -> Result<Broker, Fail
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
         server_name: "broker.example.net".to_owned(),
         tls: Some(tls),
+        access: folder.organization().map(Organization::access).unwrap_or_default(),
         connections_max: default.connections_max.max(count * 2),
         unadmitted_max: default.unadmitted_max.max(count),
         tls_timeout: CONNECT_LIMIT,

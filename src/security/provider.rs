@@ -104,8 +104,8 @@ pub struct Provider {
 
 /// How callers are proven, which decides the version of the protocol.
 enum Engine {
-    Certificates(x509::Engine),
-    Tokens(token::Engine),
+    Certificates(Box<x509::Engine>),
+    Tokens(Box<token::Engine>),
 }
 
 /// What TLS needs of the files.
@@ -151,11 +151,12 @@ impl Provider {
             Kind::Puppet | Kind::File => {
                 let (pem, key) = (own.certificate_pem.clone(), own.key.as_deref());
                 let engine = x509::Engine::new(pem, key, own.authority.clone(), &settings);
-                Engine::Certificates(engine)
+                Engine::Certificates(Box::new(engine))
             }
             Kind::Choria => {
                 let trust = settings.trust.clone();
-                Engine::Tokens(token::Engine::new(login.clone(), trust, settings.sign_replies))
+                let signs = settings.sign_replies;
+                Engine::Tokens(Box::new(token::Engine::new(login.clone(), trust, signs)))
             }
         };
         let (certificate, certificate_pem) = (own.certificate, own.certificate_pem);

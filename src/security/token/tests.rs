@@ -12,6 +12,9 @@ use crate::security::{
 };
 use crate::tokens::{self, ClientClaims, ClientPermissions, Key, ServerClaims, SigningKey, Trust};
 
+/// What a test makes of claims.
+type Change = fn(&mut ClientClaims);
+
 const HOUR: Duration = Duration::from_secs(3_600);
 
 fn key(seed: u8) -> KeyPair {
@@ -117,8 +120,8 @@ fn said(verdict: Result<Verified, Denied>) -> String {
 
 #[test]
 fn callers_by_their_tokens() {
-    let ann: fn(&mut ClientClaims) = |_| ();
-    let cases: [(&str, fn(&mut ClientClaims), u8, &str, &str); 10] = [
+    let ann: Change = |_| ();
+    let cases: [(&str, Change, u8, &str, &str); 10] = [
         ("up=ann", ann, 2, "up=ann", "believed up=ann"),
         ("up=ann", ann, 2, "up=bob", "refused caller up=bob: the token is for up=ann"),
         (
@@ -293,7 +296,7 @@ fn signers_speak_for_others() {
         said(verify(&without)),
         "refused a request of up=ann: its token demands that a signer signs it"
     );
-    let cases: [(fn(&mut ClientClaims), u8, &str, &str); 4] = [
+    let cases: [(Change, u8, &str, &str); 4] = [
         (
             |c| c.permissions = permissions(|p| p.fleet_management = true),
             7,
@@ -358,8 +361,8 @@ fn replies_are_signed_and_their_signatures_verified() {
     });
     assert_eq!(unknowing.0.decode_reply(&good, now()).unwrap().message, b"pong");
 
-    type Change = fn(&mut SecureReply);
-    let cases: [(Change, &str); 6] = [
+    type Damage = fn(&mut SecureReply);
+    let cases: [(Damage, &str); 6] = [
         (
             |s| s.signature.as_mut().unwrap()[5] ^= 1,
             "refused a reply of n1: the signature does not fit it",
@@ -511,4 +514,142 @@ fn whoever_cannot_verify_says_so() {
     );
     let (off, _folder) = open("ann", Holder::Client, &token, 2, |s| s.security_on = false);
     assert_eq!(said(off.verify(Version::V2, &data, now())), "believed up=ann");
+}
+
+/// Requests that go-choria servers answered, and who they are from.
+const ACCEPTED: [(&str, &str); 6] = [
+    ("filtered", "up=alice"),
+    ("other_caller", "okta=carol@example.net"),
+    ("ping", "up=alice"),
+    ("rpcutil_get_data_error", "up=alice"),
+    ("rpcutil_get_fact", "up=alice"),
+    ("rpcutil_ping", "up=alice"),
+];
+
+fn captured(name: &str) -> Vec<u8> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/wire/v2");
+    std::fs::read(format!("{folder}/{name}")).unwrap()
+}
+
+fn captured_provider(identity: &str, holder: Holder, name: &str) -> Provider {
+    let folder = Folder::new();
+    let text = |name: &str| String::from_utf8(captured(name)).unwrap();
+    let mut settings = Settings::new(Kind::Choria, identity);
+    settings.token = Some(TokenFiles {
+        token: folder.write("token", &text(&format!("keys/{name}.jwt"))),
+        seed: folder.write("seed", &text(&format!("keys/{name}.seed"))),
+        keys: TokenKeys::Provider,
+        holder,
+    });
+    let organization = Key::from_hex(&text("keys/organization.pub")).unwrap();
+    settings.trust = Some(Trust::issuers(BTreeMap::from([("choria".to_owned(), organization)])));
+    Provider::open(settings).unwrap()
+}
+
+fn captured_meta(name: &str) -> serde_json::Value {
+    serde_json::from_slice(&captured(&format!("{name}.meta.json"))).unwrap()
+}
+
+fn captured_time(name: &str) -> SystemTime {
+    let nanos = captured_meta(name)["time"].as_u64().unwrap();
+    SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos)
+}
+
+#[test]
+fn captured_messages_verify_and_encode_to_the_same_bytes() {
+    let server = captured_provider("node1.example.net", Holder::Server, "node1");
+    let client = captured_provider("alice", Holder::Client, "alice");
+    for (name, caller) in ACCEPTED {
+        let (meta, now) = (captured_meta(name), captured_time(name));
+        let bytes = captured(&format!("{name}.request.json"));
+        let transport = Transport::decode(&bytes).unwrap();
+        let verified = server.decode_request(&transport, now).unwrap();
+        let request = &verified.request;
+        assert_eq!((request.caller.as_str(), verified.privileged), (caller, false), "{name}");
+        assert_eq!(request.id, meta["requestid"], "{name}");
+        assert_eq!(serde_json::to_value(&request.filter).unwrap(), meta["filter"], "{name}");
+        assert!(!request.is_expired(now) && request.is_expired(now + Duration::from_secs(60)));
+        assert_eq!(transport.encode(), bytes, "{name}: transport");
+        let secure = SecureRequest::decode(&transport.data).unwrap();
+        assert_eq!(secure.encode().unwrap(), transport.data, "{name}: secure request");
+        assert_eq!(request.encode().unwrap().as_bytes(), secure.request, "{name}: request");
+        if caller == "up=alice" {
+            assert_eq!(client.sign(request).unwrap(), transport.data, "{name}: signature");
+        }
+
+        let bytes = captured(&format!("{name}.reply.json"));
+        let transport = Transport::decode(&bytes).unwrap();
+        let reply = client.decode_reply(&transport, now).unwrap();
+        assert_eq!(reply.request_id, meta["requestid"], "{name}");
+        assert_eq!(transport.encode(), bytes, "{name}: transport");
+        let secure = SecureReply::decode(&transport.data).unwrap();
+        assert!(secure.signature.is_some() && secure.sender.is_some(), "{name}");
+        let ours = server.encode_reply(&reply).unwrap();
+        assert_eq!(ours.data, transport.data, "{name}: secure reply");
+    }
+}
+
+#[test]
+fn captured_requests_that_go_choria_refused_are_refused() {
+    let server = captured_provider("node1.example.net", Holder::Server, "node1");
+    for (name, expected) in [
+        (
+            "rejected_needs_signer",
+            "refused a request of up=bob: its token demands that a signer signs it",
+        ),
+        (
+            "rejected_no_fleet_management",
+            "refused a request of up=weak: its token does not allow fleet management",
+        ),
+        (
+            "rejected_issuer",
+            "refused a request of up=mallory: the signature of the token does not fit its issuer",
+        ),
+    ] {
+        let transport = Transport::decode(&captured(&format!("{name}.request.json"))).unwrap();
+        let denied = server.decode_request(&transport, captured_time(name)).unwrap_err();
+        assert_eq!(denied.to_string(), expected, "{name}");
+    }
+}
+
+#[test]
+fn captured_federation_headers_are_read() {
+    let bytes = captured("federated_ping.request.json");
+    let transport = Transport::decode(&bytes).unwrap();
+    let federation = transport.federation.as_ref().unwrap();
+    assert_eq!(federation.request_id, captured_meta("federated_ping")["requestid"]);
+    assert_eq!(federation.targets, ["mcollective.broadcast.agent.discovery"]);
+    assert_eq!(transport.encode(), bytes);
+}
+
+#[test]
+fn damaged_captures_are_refused_without_a_panic() {
+    const SEED: u64 = 0x00c0_ffee;
+    let server = captured_provider("node1.example.net", Holder::Server, "node1");
+    let mut random = fastrand::Rng::with_seed(SEED);
+    for (name, _) in ACCEPTED {
+        for direction in ["request", "reply"] {
+            let bytes = captured(&format!("{name}.{direction}.json"));
+            let original = Transport::decode(&bytes).unwrap();
+            for round in 0..60 {
+                let mut transport = original.clone();
+                for _ in 0..random.usize(1..4) {
+                    let at = random.usize(..transport.data.len());
+                    match random.u8(..3) {
+                        0 => transport.data[at] ^= 1 << random.u8(..8),
+                        1 => transport.data.truncate(at.max(1)),
+                        _ => transport.data.insert(at, *random.choice(b"\"\\{}[],:0=").unwrap()),
+                    }
+                }
+                let _ = server.decode_reply(&transport, captured_time(name));
+                // Only bytes that were signed are ever believed.
+                if let Ok(verified) = server.decode_request(&transport, captured_time(name)) {
+                    let secure = SecureRequest::decode(&original.data).unwrap();
+                    let signed = Request::decode(Version::V2, &secure.request).unwrap();
+                    let believed = Request { hops: Vec::new(), ..verified.request };
+                    assert_eq!(believed, signed, "seed {SEED} {name} round {round}");
+                }
+            }
+        }
+    }
 }

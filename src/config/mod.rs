@@ -31,7 +31,7 @@ pub use error::{Error, Warning};
 pub use logins::Logins;
 pub use store::Origin;
 pub use tokens::{Issuer, Tokens};
-pub use typed::{Choria, Nats, Network, Security};
+pub use typed::{Audit, Choria, Nats, Network, Security};
 pub use unsupported::{Severity, Unsupported};
 pub use value::Value;
 
@@ -106,8 +106,8 @@ pub struct Config {
     pub default_discovery_options: Vec<String>,
     /// `first` or `random`.
     pub rpc_limit_method: String,
-    /// Record every request.
-    pub rpc_audit: bool,
+    /// The audit log.
+    pub audit: Audit,
     /// Ask the authorization policy before every action.
     pub rpc_authorization: bool,
     /// The kind of policy, in lower case.
@@ -192,7 +192,7 @@ impl Config {
             default_discovery_method: store.text("default_discovery_method"),
             default_discovery_options: store.list("default_discovery_options"),
             rpc_limit_method: store.text("rpclimitmethod"),
-            rpc_audit: store.flag("rpcaudit"),
+            audit: Audit::from(&store),
             rpc_authorization: store.flag("rpcauthorization"),
             rpc_auth_provider: store.text("rpcauthprovider").to_ascii_lowercase(),
             log_file: store.text("logfile"),

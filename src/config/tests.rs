@@ -55,7 +55,7 @@ fn an_empty_file_gives_the_documented_defaults() {
     assert_eq!(config.network.client_port, 4222);
     assert_eq!(config.network.write_deadline, Duration::from_secs(10));
     assert_eq!(config.rpc_auth_provider, "action_policy");
-    assert!(config.rpc_authorization && !config.rpc_audit);
+    assert!(config.rpc_authorization && !config.audit.is_on);
     assert!(config.choria.use_srv && config.choria.windowed_discovery);
     assert!(config.facts_files.is_empty() && config.nats.user.is_none());
     assert!(config.unsupported_keys().is_empty());
@@ -251,14 +251,16 @@ fn values_are_looked_up_in_their_native_types() {
 #[test]
 fn keys_of_absent_features_are_named_and_the_worst_refuse() {
     let folder = Folder::new("unsupported");
-    let text = "registration = file_content\nrpcaudit = 1\nplugin.choria.executor.enabled = no\n\
+    let text = "registration = file_content\nplugin.choria.federation.collectives = a\n\
+                plugin.choria.executor.enabled = no\n\
                 plugin.choria.network.stream.store = /data\n";
     let (config, _) = server(&folder, text, &[]);
     let found = config.unsupported_keys();
     let names: Vec<_> = found.iter().map(|u| (u.key, u.severity)).collect();
-    assert_eq!(names, [("rpcaudit", Severity::Refuse), ("registration", Severity::Warn)]);
+    let federation = "plugin.choria.federation.collectives";
+    assert_eq!(names, [(federation, Severity::Refuse), ("registration", Severity::Warn)]);
     let expected = format!(
-        "{}:2: rpcaudit is not supported yet: requests would leave no trace in the audit log",
+        "{}:2: {federation} is not supported yet: this server would not be reached through its federation",
         folder.0.join("server.conf").display()
     );
     assert_eq!(found[0].to_string(), expected);

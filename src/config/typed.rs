@@ -265,6 +265,30 @@ impl Security {
     }
 }
 
+/// Keys of the audit log.
+#[derive(Debug, Clone)]
+pub struct Audit {
+    /// Record every request.
+    pub is_on: bool,
+    /// The file.
+    pub logfile: Option<PathBuf>,
+    /// The name or number of the group that owns it; empty for none.
+    pub group: String,
+    /// Its permissions, as a number in a Go program.
+    pub mode: String,
+}
+
+impl Audit {
+    pub(super) fn from(store: &Store) -> Self {
+        Self {
+            is_on: store.flag("rpcaudit"),
+            logfile: store.path("plugin.rpcaudit.logfile"),
+            group: store.text("plugin.rpcaudit.logfile.group"),
+            mode: store.text("plugin.rpcaudit.logfile.mode"),
+        }
+    }
+}
+
 /// The login of brokers that want one.
 #[derive(Debug, Clone, Default)]
 pub struct Nats {

@@ -101,7 +101,6 @@ const RULES: &[Rule] = &[
         SERVER,
         "this server would wait for a provisioner that never finds it",
     ),
-    refuse("rpcaudit", SERVER, "requests would leave no trace in the audit log"),
     warn("registration", SERVER, "registration data is not published"),
     warn("plugin.choria.machine.store", SERVER, "autonomous agents do not run"),
     warn("plugin.machines.download", SERVER, "autonomous agents are not fetched"),

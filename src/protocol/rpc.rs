@@ -1,6 +1,7 @@
 //! Bodies of RPC requests and replies: what an agent reads and writes inside the envelope.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::json::{self, null_is_default};
@@ -39,6 +40,27 @@ impl RequestBody {
     /// The payload of a request.
     pub fn encode(&self) -> Vec<u8> {
         json::encode(self)
+    }
+}
+
+/// What a payload says is to be done, with the inputs as they stand there: for records of it.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct QuotedBody {
+    /// The action, empty when none is named.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub action: String,
+    /// The text of the inputs; none when there are none.
+    #[serde(default)]
+    pub data: Option<Box<RawValue>>,
+}
+
+impl QuotedBody {
+    /// Reads a payload ([`super::Request::payload`]).
+    ///
+    /// # Errors
+    /// When it is not a JSON object with these fields.
+    pub fn decode(payload: &[u8]) -> Result<Self, Fault> {
+        json::decode(Layer::RequestBody, payload)
     }
 }
 

@@ -341,6 +341,16 @@ impl Provider {
         Ok(verified)
     }
 
+    /// What a request says of itself when [`Provider::decode_request`] does not believe it: for
+    /// records of the refusal only, since nothing of it is proven.
+    pub fn claims(&self, transport: &Transport) -> Option<Request> {
+        let text = match transport.version {
+            Version::V1 => v1::SecureRequest::decode(&transport.data).ok()?.message.into_bytes(),
+            Version::V2 => v2::SecureRequest::decode(&transport.data).ok()?.request,
+        };
+        Request::decode(transport.version, &text).ok()
+    }
+
     /// Seals a reply and wraps it for publishing, with its federation headers and hops.
     ///
     /// # Errors

@@ -1,110 +1,40 @@
 //! One RPC request to one agent: from the payload to the reply body.
-//!
-//! The order of the checks and the texts are part of the protocol (server notes 3.3).
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use smol::future::FutureExt;
 
 use super::agent::{Agent, Call, Failure, Outcome};
+use super::judge::Judge;
 use super::node::Node;
-use super::settings::Authorization;
-use crate::ddl::{self, RequestFault};
+use crate::ddl;
 use crate::protocol::Request;
-use crate::protocol::rpc::{ReplyBody, RequestBody, StatusCode};
-
-/// The text every denied caller sees.
-const DENIED: &str = "You are not authorized to call this agent or action";
+use crate::protocol::rpc::{ReplyBody, StatusCode};
 
 /// Answers a request; nothing when the action took longer than its agent may.
-pub async fn answer(
-    agent: &dyn Agent,
+pub(super) async fn answer(
+    agent: &Arc<dyn Agent>,
     request: &Arc<Request>,
     node: &Arc<Node>,
-    authorization: Authorization,
+    judge: &Arc<Judge>,
 ) -> Option<ReplyBody> {
-    let body = match RequestBody::decode(&request.payload()) {
-        Ok(body) => body,
-        Err(error) => {
-            let message = format!(
-                "Could not process request: could not parse incoming message as a MCollective SimpleRPC Request: {error}"
-            );
-            return Some(failed("", Failure::new(StatusCode::InvalidData, message)));
-        }
+    let permitted = match judge.judge(agent, request).await {
+        Ok(permitted) => permitted,
+        Err(refusal) => return Some(failed(&refusal.action, refusal.failure)),
     };
-    let action = body.action.clone();
-    let checked = check(agent, body, request, authorization);
-    let (call, ddl) = match checked {
-        Ok((data, ddl)) => {
-            let (request, node) = (request.clone(), node.clone());
-            (Call { action: action.clone(), data, request, node }, ddl)
-        }
-        Err(failure) => return Some(failed(&action, failure)),
-    };
+    let (request, node) = (request.clone(), node.clone());
+    let call = Call { action: permitted.action, data: permitted.data, request, node };
     let name = &agent.metadata().name;
     log::debug!(
-        "server: handling request={} agent={name} action={action} caller={}",
-        request.id,
-        request.caller
+        "server: handling request={} agent={name} action={} caller={}",
+        call.request.id,
+        call.action,
+        call.request.caller
     );
-    let outcome = run(agent, &call).await?;
-    Some(reply(&action, ddl, outcome))
-}
-
-/// Everything that is checked before an action runs; what passes are its declared inputs.
-fn check<'a>(
-    agent: &'a dyn Agent,
-    body: RequestBody,
-    request: &Request,
-    authorization: Authorization,
-) -> Result<(Map<String, Value>, &'a ddl::Action), Failure> {
-    let name = &agent.metadata().name;
-    let Some(action) = agent.ddl().action(&body.action) else {
-        let message = format!("Unknown action {} for agent {name}", body.action);
-        return Err(Failure::new(StatusCode::UnknownAction, message));
-    };
-    if authorization == Authorization::DenyAll {
-        log::warn!(
-            "server: denied request={} agent={name} action={} caller={}",
-            request.id,
-            body.action,
-            request.caller
-        );
-        return Err(Failure::aborted(DENIED));
-    }
-    let data = declared_inputs(action, body.data, name)?;
-    Ok((data, action))
-}
-
-/// The inputs the action declares, checked; others are left out, `null` counts as missing.
-fn declared_inputs(
-    action: &ddl::Action,
-    data: Value,
-    agent: &str,
-) -> Result<Map<String, Value>, Failure> {
-    if action.inputs.is_empty() {
-        return Ok(Map::new());
-    }
-    let Value::Object(mut data) = data else {
-        let message = format!(
-            "Could not parse request data for {agent}#{}: the data is not a hash map",
-            action.name
-        );
-        return Err(Failure::new(StatusCode::InvalidData, message));
-    };
-    data.retain(|name, value| action.inputs.contains_key(name) && !value.is_null());
-    match action.validate_request(&data) {
-        Ok(_) => Ok(data),
-        Err(fault) => {
-            let code = match &fault {
-                RequestFault::Required { .. } => StatusCode::MissingData,
-                _ => StatusCode::InvalidData,
-            };
-            Err(Failure::new(code, format!("Validation failed: {fault}")))
-        }
-    }
+    let outcome = run(&**agent, &call).await?;
+    Some(reply(agent.ddl().action(&call.action), &call.action, outcome))
 }
 
 /// Runs the action within its agent's time; a panic becomes a failure of this request alone.
@@ -138,11 +68,11 @@ async fn run(agent: &dyn Agent, call: &Call) -> Option<Outcome> {
     }
 }
 
-fn reply(name: &str, action: &ddl::Action, outcome: Outcome) -> ReplyBody {
+fn reply(action: Option<&ddl::Action>, name: &str, outcome: Outcome) -> ReplyBody {
     match outcome {
         Ok(data) => {
             let mut body = ReplyBody::ok(name, data);
-            if let Value::Object(outputs) = &mut body.data {
+            if let (Some(action), Value::Object(outputs)) = (action, &mut body.data) {
                 action.apply_output_defaults(outputs);
             }
             body

@@ -26,6 +26,12 @@ pub struct Counters {
     pub events: Counter,
     /// Requests dropped because too many were being handled.
     pub overloaded: Counter,
+    /// Requests that the authorization denied.
+    pub denied: Counter,
+    /// Requests whose body, action or inputs were refused, or that could not be audited.
+    pub refused: Counter,
+    /// Lines that are missing in the audit log.
+    pub unaudited: Counter,
     /// Actions that panicked.
     pub panics: Counter,
     /// Unix seconds of the last valid request, 0 for none.

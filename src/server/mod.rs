@@ -7,10 +7,13 @@
 mod action;
 pub mod agent;
 pub mod agents;
+pub mod audit;
+pub mod authorization;
 pub mod classes;
 pub mod counters;
 pub mod facts;
 pub mod gate;
+mod judge;
 mod lifecycle;
 pub mod link;
 pub mod node;
@@ -24,5 +27,6 @@ pub mod workers;
 #[cfg(test)]
 mod testing;
 
+pub use authorization::Authorization;
 pub use run::{Error, run};
-pub use settings::{Authorization, ConfigItems, Settings, StatusFile};
+pub use settings::{ConfigItems, Settings, StatusFile};

@@ -14,16 +14,18 @@ use smol::future::FutureExt;
 
 use super::action;
 use super::agent::Agent;
+use super::audit::Audit;
+use super::authorization::Authorization;
 use super::gate::{Gate, Limits, Permit};
+use super::judge::Judge;
 use super::link::Unsent;
 use super::node::Node;
 use super::registry::{Hosted, Registry};
-use super::settings::Authorization;
 use super::workers::Workers;
 use crate::nats::subject;
 use crate::protocol::filter::NodeData;
 use crate::protocol::rpc::{DISCOVERY_PONG, DISCOVERY_WORD, ReplyBody, StatusCode};
-use crate::protocol::{Fault, Request, Transport};
+use crate::protocol::{Fault, Plain, Request, Transport};
 use crate::security::{Denied, Provider, ReplayCache, Verified};
 use crate::util::throttle::Throttle;
 
@@ -34,6 +36,7 @@ const REPLAY_ENTRIES_MAX: usize = 262_144;
 /// Everything the requests of one server share.
 pub struct Pipeline {
     parts: Parts,
+    judge: Arc<Judge>,
     gate: Arc<Gate>,
     replay: Mutex<ReplayCache>,
     throttles: Throttles,
@@ -47,6 +50,8 @@ pub struct Parts {
     pub agents: Registry,
     /// Who may call them.
     pub authorization: Authorization,
+    /// Where requests are recorded, when they are.
+    pub audit: Option<Arc<Audit>>,
     /// Checks signatures, seals replies.
     pub security: Arc<Provider>,
     /// Where signatures are checked.
@@ -76,23 +81,24 @@ struct Admitted {
 /// Why a message goes no further.
 #[derive(Debug)]
 enum Refused {
+    /// It is no message of this protocol.
     Envelope(Fault),
+    /// Its caller is not proven.
     Security(Denied),
+    /// Its caller is proven.
+    Unfit(Box<Request>, Unfit),
+}
+
+/// Why a verified request goes no further.
+#[derive(Debug)]
+enum Unfit {
     /// Not meant for this node; not a fault.
-    Filtered(String),
-    NotAMember {
-        request: String,
-        collective: String,
-    },
-    NoAgent(String),
-    ReplyTo {
-        request: String,
-        subject: String,
-    },
-    Expired {
-        request: String,
-        ttl_secs: u64,
-    },
+    Filtered,
+    NotAMember,
+    NoAgent,
+    ReplyTo(String),
+    Expired,
+    Replay(Denied),
 }
 
 impl fmt::Display for Refused {
@@ -100,19 +106,23 @@ impl fmt::Display for Refused {
         match self {
             Refused::Envelope(fault) => write!(f, "err={fault}"),
             Refused::Security(denied) => write!(f, "err={denied}"),
-            Refused::Filtered(request) => {
-                write!(f, "request={request} err=not meant for this node")
+            Refused::Unfit(request, unfit) => {
+                write!(f, "request={} err={}", Plain(&request.id), unfit.reason(request))
             }
-            Refused::NotAMember { request, collective } => {
-                write!(f, "request={request} err=not a member of collective {collective:?}")
-            }
-            Refused::NoAgent(request) => write!(f, "request={request} err=it names no agent"),
-            Refused::ReplyTo { request, subject } => {
-                write!(f, "request={request} err=replies cannot go to subject {subject:?}")
-            }
-            Refused::Expired { request, ttl_secs } => {
-                write!(f, "request={request} err=outside its time to live of {ttl_secs}s")
-            }
+        }
+    }
+}
+
+impl Unfit {
+    /// The same text in the log and in the audit file.
+    fn reason(&self, request: &Request) -> String {
+        match self {
+            Unfit::Filtered => "not meant for this node".to_owned(),
+            Unfit::NotAMember => format!("not a member of collective {:?}", request.collective),
+            Unfit::NoAgent => "it names no agent".to_owned(),
+            Unfit::ReplyTo(subject) => format!("replies cannot go to subject {subject:?}"),
+            Unfit::Expired => format!("outside its time to live of {}s", request.ttl_secs),
+            Unfit::Replay(denied) => denied.to_string(),
         }
     }
 }
@@ -120,7 +130,10 @@ impl fmt::Display for Refused {
 impl Pipeline {
     /// A pipeline that has seen no request yet.
     pub fn new(parts: Parts) -> Arc<Pipeline> {
+        let (node, workers) = (parts.node.clone(), parts.workers.clone());
+        let (authorization, audit) = (parts.authorization.clone(), parts.audit.clone());
         Arc::new(Pipeline {
+            judge: Arc::new(Judge::new(authorization, audit, node, workers)),
             gate: Gate::new(parts.limits),
             replay: Mutex::new(ReplayCache::new(REPLAY_ENTRIES_MAX)),
             throttles: Throttles::default(),
@@ -145,31 +158,64 @@ impl Pipeline {
         }
     }
 
-    /// Steps 1 to 6. Blocks: signatures are checked and facts may be read.
+    /// Steps 1 to 6, and the audit of what is refused here. Blocks: signatures are checked, facts may
+    /// be read and lines written.
     fn admit(&self, raw: &[u8], now: SystemTime) -> Result<Admitted, Refused> {
         let transport = Transport::decode(raw).map_err(Refused::Envelope)?;
-        let verified =
-            self.parts.security.decode_request(&transport, now).map_err(Refused::Security)?;
+        let verified = match self.parts.security.decode_request(&transport, now) {
+            Ok(verified) => verified,
+            Err(denied) => {
+                self.record_unverified(&transport, &denied);
+                return Err(Refused::Security(denied));
+            }
+        };
+        match self.consider(&verified, transport.reply_to, now) {
+            Ok(reply_to) => Ok(Admitted { request: Arc::new(verified.request), reply_to }),
+            Err(unfit) => {
+                self.record_unfit(&verified.request, &unfit);
+                Err(Refused::Unfit(Box::new(verified.request), unfit))
+            }
+        }
+    }
+
+    /// Steps 4 to 6; gives the subject for replies.
+    fn consider(
+        &self,
+        verified: &Verified,
+        reply_to: Option<String>,
+        now: SystemTime,
+    ) -> Result<String, Unfit> {
         let request = &verified.request;
         if !self.is_meant(request) {
-            return Err(Refused::Filtered(request.id.clone()));
+            return Err(Unfit::Filtered);
         }
         self.parts.node.counters.passed.increment();
-        let reply_to = self.addressed(request, transport.reply_to)?;
+        let reply_to = self.addressed(request, reply_to)?;
         if request.is_expired(now) {
-            let (request, ttl_secs) = (request.id.clone(), request.ttl_secs);
-            return Err(Refused::Expired { request, ttl_secs });
+            return Err(Unfit::Expired);
         }
-        self.remember(&verified, now)?;
+        self.remember(verified, now)?;
         self.parts.node.counters.valid.increment();
         self.parts.node.counters.message_seen(now);
-        Ok(Admitted { request: Arc::new(verified.request), reply_to })
+        Ok(reply_to)
+    }
+
+    fn record_unverified(&self, transport: &Transport, denied: &Denied) {
+        let Some(audit) = self.judge.audit() else { return };
+        let claims = || self.parts.security.claims(transport);
+        self.judge.note(audit.unverified(&denied.to_string(), claims));
+    }
+
+    fn record_unfit(&self, request: &Request, unfit: &Unfit) {
+        if let (Some(audit), false) = (self.judge.audit(), matches!(unfit, Unfit::Filtered)) {
+            self.judge.note(audit.refused_copy(request, &unfit.reason(request)));
+        }
     }
 
     /// A request that was handled once is refused for as long as it would be valid.
-    fn remember(&self, verified: &Verified, now: SystemTime) -> Result<(), Refused> {
+    fn remember(&self, verified: &Verified, now: SystemTime) -> Result<(), Unfit> {
         let mut replay = self.replay.lock().unwrap_or_else(PoisonError::into_inner);
-        replay.admit(verified, now).map_err(Refused::Security)
+        replay.admit(verified, now).map_err(Unfit::Replay)
     }
 
     /// Whether the filter matches this node. Facts and classes are read only if it asks for them.
@@ -194,17 +240,16 @@ impl Pipeline {
     }
 
     /// Step 5: where it goes and where the answer goes.
-    fn addressed(&self, request: &Request, reply_to: Option<String>) -> Result<String, Refused> {
+    fn addressed(&self, request: &Request, reply_to: Option<String>) -> Result<String, Unfit> {
         if request.agent.is_empty() {
-            return Err(Refused::NoAgent(request.id.clone()));
+            return Err(Unfit::NoAgent);
         }
         if !self.parts.node.collectives.contains(&request.collective) {
-            let collective = request.collective.clone();
-            return Err(Refused::NotAMember { request: request.id.clone(), collective });
+            return Err(Unfit::NotAMember);
         }
         let reply_to = reply_to.unwrap_or_default();
         if !subject::valid_publish(reply_to.as_bytes()) {
-            return Err(Refused::ReplyTo { request: request.id.clone(), subject: reply_to });
+            return Err(Unfit::ReplyTo(reply_to));
         }
         Ok(reply_to)
     }
@@ -212,17 +257,15 @@ impl Pipeline {
     fn count(&self, refused: &Refused) {
         let counters = &self.parts.node.counters;
         match refused {
-            Refused::Filtered(_) => {
+            Refused::Unfit(_, Unfit::Filtered) => {
                 counters.filtered.increment();
                 log::debug!("server: request skipped {refused}");
                 return;
             }
-            Refused::Expired { .. } => counters.ttl_expired.increment(),
-            Refused::Envelope(_)
-            | Refused::Security(_)
-            | Refused::NotAMember { .. }
-            | Refused::NoAgent(_)
-            | Refused::ReplyTo { .. } => counters.invalid.increment(),
+            Refused::Unfit(_, Unfit::Expired) => counters.ttl_expired.increment(),
+            Refused::Envelope(_) | Refused::Security(_) | Refused::Unfit(..) => {
+                counters.invalid.increment();
+            }
         }
         self.throttles.refused.warn(format_args!("server: request dropped {refused}"));
     }
@@ -232,12 +275,18 @@ impl Pipeline {
         let request = &admitted.request;
         match self.parts.agents.get(&request.agent) {
             Some(Hosted::Discovery(_)) => self.answer_discovery(admitted).await,
-            Some(Hosted::Rpc(agent)) => self.start(agent.clone(), admitted),
-            None => self.throttles.unknown_agent.warn(format_args!(
-                "server: request dropped request={} err=no agent {:?}",
-                request.id, request.agent
-            )),
+            Some(Hosted::Rpc(agent)) => self.start(agent.clone(), admitted).await,
+            None => {
+                let reason = format!("no agent {:?}", request.agent);
+                self.drop_admitted(request, &self.throttles.unknown_agent, &reason).await;
+            }
         }
+    }
+
+    /// A request that passed every check and has no place to go.
+    async fn drop_admitted(&self, request: &Arc<Request>, throttle: &Throttle, reason: &str) {
+        throttle.warn(format_args!("server: request dropped request={} err={reason}", request.id));
+        self.judge.dropped(request, reason).await;
     }
 
     async fn answer_discovery(&self, admitted: Admitted) {
@@ -249,32 +298,27 @@ impl Pipeline {
             // What went wrong is logged there; there is nothing else to try.
             let _ = self.respond(&admitted, DISCOVERY_PONG.to_vec()).await;
         } else {
-            self.throttles.unknown_agent.warn(format_args!(
-                "server: request dropped request={} err=not a discovery ping",
-                request.id
-            ));
+            let reason = "not a discovery ping";
+            self.drop_admitted(request, &self.throttles.unknown_agent, reason).await;
         }
     }
 
     /// Steps 8 and 9, on their own task. Too much at once is dropped.
-    fn start(self: &Arc<Self>, agent: Arc<dyn Agent>, admitted: Admitted) {
+    async fn start(self: &Arc<Self>, agent: Arc<dyn Agent>, admitted: Admitted) {
         let name = &admitted.request.agent;
         let Some(permit) = self.gate.enter(name, admitted.request.message.len()) else {
             self.parts.node.counters.overloaded.increment();
-            self.throttles.overloaded.warn(format_args!(
-                "server: request dropped request={} err=too many requests to agent {name}",
-                admitted.request.id
-            ));
+            let reason = format!("too many requests to agent {name}");
+            self.drop_admitted(&admitted.request, &self.throttles.overloaded, &reason).await;
             return;
         };
         let pipeline = self.clone();
-        let work = async move { pipeline.perform(&*agent, admitted, permit).await };
+        let work = async move { pipeline.perform(&agent, admitted, permit).await };
         self.parts.executor.spawn(work).detach();
     }
 
-    async fn perform(&self, agent: &dyn Agent, admitted: Admitted, _permit: Permit) {
-        let answer =
-            action::answer(agent, &admitted.request, &self.parts.node, self.parts.authorization);
+    async fn perform(&self, agent: &Arc<dyn Agent>, admitted: Admitted, _permit: Permit) {
+        let answer = action::answer(agent, &admitted.request, &self.parts.node, &self.judge);
         // The action's own panics are answered inside; this guards the code around it.
         match AssertUnwindSafe(answer).catch_unwind().await {
             Ok(Some(body)) => self.respond_within_limits(&admitted, body).await,

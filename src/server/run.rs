@@ -182,7 +182,8 @@ impl Running {
         let pipeline = Pipeline::new(Parts {
             node: node.clone(),
             agents: agents.clone(),
-            authorization: settings.authorization,
+            authorization: settings.authorization.clone(),
+            audit: settings.audit.clone(),
             security: settings.security.clone(),
             workers: settings.workers.clone(),
             executor: executor.clone(),

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::audit::Audit;
+use super::authorization::Authorization;
 use super::classes::Classes;
 use super::facts::Facts;
 use super::gate::Limits;
@@ -33,6 +35,8 @@ pub struct Settings {
     pub config_items: ConfigItems,
     /// Who may call what.
     pub authorization: Authorization,
+    /// Where requests are recorded, when they are.
+    pub audit: Option<Arc<Audit>>,
     /// The status file, when there is to be one.
     pub status: Option<StatusFile>,
     /// Publish lifecycle events without their CloudEvents wrapping.
@@ -58,15 +62,6 @@ pub struct StatusFile {
     pub path: PathBuf,
     /// Time between two writes; zero means no status file.
     pub interval: Duration,
-}
-
-/// Who may call actions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Authorization {
-    /// Every verified caller may call everything.
-    Off,
-    /// Nobody may call anything; discovery alone answers.
-    DenyAll,
 }
 
 type Lookup = dyn Fn(&str) -> Option<Value> + Send + Sync;

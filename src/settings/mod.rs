@@ -2,6 +2,7 @@
 //! Nothing below reads a [`Config`](crate::config::Config).
 
 mod access;
+mod audit;
 mod broker;
 mod client;
 mod cluster;
@@ -11,6 +12,7 @@ mod security;
 mod server;
 mod tokens;
 
+pub use audit::audit;
 pub use broker::{broker, status_pages};
 pub use client::rpc_client;
 pub use connection::{TokenLogin, connection, inboxes};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Insecure, Problem, connection, provider, security, warn_of_doubts};
+use super::{Insecure, Problem, audit, connection, provider, security, warn_of_doubts};
 use crate::config::{Config, Environment};
 use crate::security::Use;
 use crate::server::classes::Classes;
@@ -29,10 +29,11 @@ pub fn server(
             "server: authorization policies are not supported yet, so every request is denied; \
              rpcauthorization = false lets every verified caller in"
         );
-        Authorization::DenyAll
+        Authorization::Nobody("authorization policies are not supported yet")
     } else {
         Authorization::Off
     };
+    let audit = audit(&config)?;
     let status = config.choria.status_file_path.clone();
     let config = Arc::new(config);
     let items = config.clone();
@@ -45,6 +46,7 @@ pub fn server(
         classes: Classes::from_file(config.classes_file.clone()),
         config_items: ConfigItems::new(move |key| items.lookup(key)),
         authorization,
+        audit,
         status: status
             .map(|path| StatusFile { path, interval: config.choria.status_update_interval }),
         legacy_lifecycle_format: config.choria.legacy_lifecycle_format,

@@ -2,11 +2,13 @@
 //! to rustix it holds none so far.
 
 mod epoll;
+mod group;
 mod process;
 mod socket;
 mod stamp;
 
 pub use epoll::{Epoll, Events, Interest, Ready, Wake};
+pub use group::group_number;
 pub use process::{cpu_time, memory_bytes, memory_total, open_files};
 pub use socket::{accept, listen};
 pub use stamp::{Stamp, read_bounded};

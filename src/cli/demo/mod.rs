@@ -225,6 +225,7 @@ impl Running {
             classes: Classes::fixed(node.classes.clone()),
             config_items: ConfigItems::new(|_| None),
             authorization: Authorization::Off,
+            audit: None,
             status: None,
             legacy_lifecycle_format: false,
             service_host: false,

@@ -1,6 +1,8 @@
 use serde_json::json;
 
 use super::*;
+use crate::server::authorization::Authorization;
+use crate::server::judge::DENIED;
 use crate::server::registry::Hosted;
 use crate::server::testing::{self, Recorder};
 
@@ -9,11 +11,13 @@ fn ask(agent: &str, payload: &str, authorization: Authorization) -> Option<Value
     let node = Arc::new(testing::node(Arc::new(Recorder::default())));
     let registry = testing::registry();
     let Some(Hosted::Rpc(host)) = registry.get(agent) else { panic!("no agent {agent}") };
+    let judge = Judge::new(authorization, None, node.clone(), testing::workers());
     let now = std::time::SystemTime::now();
     let mut request = Request::new(agent, "mcollective", "shell", "choria=alice", now);
     request.message = payload.as_bytes().to_vec();
     let request = Arc::new(request);
-    let answer = answer(&**host, &request, &node, authorization);
+    let judge = Arc::new(judge);
+    let answer = answer(host, &request, &node, &judge);
     smol::block_on(answer).map(|body| serde_json::from_slice(&body.encode()).unwrap())
 }
 
@@ -45,7 +49,7 @@ fn an_unknown_action_is_told_before_authorization() {
         "action": "nosuch", "statuscode": 2,
         "statusmsg": "Unknown action nosuch for agent rpcutil", "data": {},
     });
-    for authorization in [Authorization::Off, Authorization::DenyAll] {
+    for authorization in [Authorization::Off, Authorization::Nobody("on purpose")] {
         let payload = r#"{"agent":"rpcutil","action":"nosuch"}"#;
         assert_eq!(ask("rpcutil", payload, authorization).as_ref(), Some(&expected));
     }
@@ -56,9 +60,9 @@ fn authorization_denies_before_inputs_are_looked_at() {
     let payload = r#"{"agent":"odd","action":"typed","data":{"text":5}}"#;
     let expected = json!({
         "action": "typed", "statuscode": 1,
-        "statusmsg": "You are not authorized to call this agent or action", "data": {},
+        "statusmsg": DENIED, "data": {},
     });
-    assert_eq!(ask("odd", payload, Authorization::DenyAll), Some(expected));
+    assert_eq!(ask("odd", payload, Authorization::Nobody("on purpose")), Some(expected));
 }
 
 #[test]

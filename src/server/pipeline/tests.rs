@@ -32,6 +32,7 @@ impl Harness {
             node: Arc::new(testing::node(link.clone())),
             agents: testing::registry(),
             authorization,
+            audit: None,
             security: testing::provider("node1.example.net"),
             workers: testing::workers(),
             executor: executor.clone(),
@@ -265,7 +266,8 @@ fn agents_that_are_not_there_and_late_ones_are_silent() {
 
 #[test]
 fn discovery_answers_without_authorization() {
-    let harness = Harness::with(Authorization::DenyAll, Limits::default(), Recorder::default());
+    let harness =
+        Harness::with(Authorization::Nobody("on purpose"), Limits::default(), Recorder::default());
     harness.feed(raw(&request("discovery", DISCOVERY_PING)), now());
     assert_eq!(harness.reply().2.message, b"pong");
     harness.feed(raw(&rpc("rpcutil", "ping")), now());

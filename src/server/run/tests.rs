@@ -8,8 +8,9 @@ use crate::nats::client::{Initial, Options};
 use crate::net::servers::{Server, ServerList};
 use crate::protocol::event;
 use crate::protocol::{Reply, Request, Transport, v1};
+use crate::server::authorization::Authorization;
 use crate::server::gate::Limits;
-use crate::server::settings::{Authorization, ConfigItems};
+use crate::server::settings::ConfigItems;
 use crate::server::testing;
 use crate::server::{classes::Classes, facts::Facts};
 
@@ -108,6 +109,7 @@ fn settings(port: u16, executor: &Arc<Executor<'static>>) -> Settings {
         classes: Classes::fixed(Vec::new()),
         config_items: ConfigItems::new(|_| None),
         authorization: Authorization::Off,
+        audit: None,
         status: None,
         legacy_lifecycle_format: false,
         service_host: false,

@@ -6,7 +6,8 @@
 
 pub mod argv;
 mod broker;
-pub mod command;
+pub mod changes;
+mod command;
 pub mod context;
 mod daemon;
 mod demo;

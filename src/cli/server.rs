@@ -4,12 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
+use async_signal::{Signal, Signals};
+use smol::stream::StreamExt;
 
+use crate::cli::changes::Changes;
 use crate::cli::command::{Command, Subcommand};
 use crate::cli::context::Context;
 use crate::cli::daemon;
 use crate::cli::exit::{Exit, Failure};
-use crate::config::Source;
+use crate::config::{Config, Source};
 use crate::server;
 use crate::settings;
 
@@ -17,7 +20,7 @@ use crate::settings;
 pub static COMMANDS: &[Command] = &[Command::new::<RunServer>("run", &[])];
 
 /// Run the process that hosts agents on a managed node. It connects to its brokers for as long as
-/// it runs, and ends at SIGTERM.
+/// it runs, reads again what it can at SIGHUP, and ends at SIGTERM.
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(example = "{command_name} --config /etc/choria/server.conf")]
 pub struct RunServer {
@@ -31,6 +34,8 @@ pub struct RunServer {
 
 /// What zero seconds of soft shutdown mean.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
+/// Keys that take effect at SIGHUP.
+const LIVE: &[&str] = &["logfile", "loglevel", "plugin.choria.log_format"];
 
 impl Subcommand for RunServer {
     async fn run(self, context: &Context) -> Result<Exit, Failure> {
@@ -40,7 +45,11 @@ impl Subcommand for RunServer {
 
 impl RunServer {
     async fn serve(self, context: &Context) -> Result<Exit, Failure> {
+        // First of all, so that no signal ends the process.
+        let signals = Signals::new([Signal::Hup])
+            .map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
         let config = context.daemon_config("choria server", |path| Source::Server { path })?;
+        let started = config.clone();
         let soft = Some(config.soft_shutdown_timeout).filter(|limit| !limit.is_zero());
         context.set_grace(soft.unwrap_or(SHUTDOWN_LIMIT) + Duration::from_secs(1));
         let env = context.environment();
@@ -51,9 +60,40 @@ impl RunServer {
         if let Some(path) = &self.pid {
             daemon::write_pid(path)?;
         }
-        server::run(settings, context.executor.clone(), context.interrupt.clone())
+        let serving = server::run(settings, context.executor.clone(), context.interrupt.clone());
+        smol::future::or(serving, reload_at_signals(context, signals, started))
             .await
             .map_err(|error| Failure::new(error.to_string()))?;
         Ok(Exit::Success)
     }
+}
+
+/// Reads the configuration again at each SIGHUP; never done.
+async fn reload_at_signals<T>(context: &Context, mut signals: Signals, started: Config) -> T {
+    let mut current = started.clone();
+    while let Some(signal) = signals.next().await {
+        if let Err(error) = signal {
+            log::warn!("server: cannot read a signal: {error}");
+            continue;
+        }
+        log::info!("server: reloading the configuration");
+        match reload(context) {
+            Ok(new) => {
+                Changes::between(LIVE, &started, &current, &new).log("server");
+                current = new;
+            }
+            Err(failure) => {
+                log::error!("server: reload refused, nothing is changed: {failure}");
+            }
+        }
+    }
+    smol::future::pending().await
+}
+
+/// Applies what can change while the server runs, which is where and how much it logs: policies,
+/// facts and the audit log are looked at for every request anyway.
+fn reload(context: &Context) -> Result<Config, Failure> {
+    let config = context.read_daemon_config("choria server", |path| Source::Server { path })?;
+    context.start_log_of(&config)?;
+    Ok(config)
 }

@@ -1,6 +1,9 @@
 //! Who may call which action. Discovery is not asked about: it runs nothing.
 
+use std::sync::Arc;
+
 use super::node::Node;
+use crate::policy::{Authorizer, Question};
 use crate::protocol::Request;
 use crate::protocol::rpc::RequestBody;
 
@@ -9,45 +12,52 @@ use crate::protocol::rpc::RequestBody;
 pub enum Authorization {
     /// Every verified caller may call everything.
     Off,
-    /// Nobody may call anything, for this reason; discovery alone answers.
-    Nobody(&'static str),
+    /// Whom these policies allow to.
+    Policies(Arc<Authorizer>),
 }
 
 /// The answer to the question whether an action may run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ruling {
+pub(super) struct Ruling {
     /// Whether it may.
-    pub allow: bool,
+    pub(super) allow: bool,
     /// Why, for log and audit file.
-    pub reason: String,
-}
-
-impl Ruling {
-    fn new(allow: bool, reason: impl Into<String>) -> Ruling {
-        Ruling { allow, reason: reason.into() }
-    }
+    pub(super) reason: String,
 }
 
 impl Authorization {
     /// Decides about one call of an action. Blocks when policies are read.
-    pub(super) fn decide(&self, request: &Request, body: &RequestBody, _node: &Node) -> Ruling {
-        if matches!(self, Authorization::Off) {
-            return Ruling::new(true, "authorization is off");
-        }
+    pub(super) fn decide(&self, request: &Request, body: &RequestBody, node: &Node) -> Ruling {
+        let Authorization::Policies(authorizer) = self else {
+            return Ruling { allow: true, reason: "authorization is off".to_owned() };
+        };
+        // The policy asked is that of the agent that would act.
         if body.agent != request.agent {
             let (body, envelope) = (&body.agent, &request.agent);
             let reason =
                 format!("the body is for agent {body:?} and its envelope for {envelope:?}");
-            return Ruling::new(false, reason);
+            return Ruling { allow: false, reason };
         }
-        match self {
-            Authorization::Off => Ruling::new(true, "authorization is off"),
-            Authorization::Nobody(reason) => Ruling::new(false, *reason),
-        }
+        let (facts, classes) = (node.known_facts_blocking(), node.known_classes_blocking());
+        let decision = authorizer.decide(&Question {
+            caller: &request.caller,
+            agent: &request.agent,
+            action: &body.action,
+            data: &body.data,
+            facts: facts.as_deref(),
+            classes: classes.as_deref(),
+            agents: node.agent_names(),
+            collective: &request.collective,
+            sender: &request.sender,
+            ttl_secs: request.ttl_secs,
+            time: request.time,
+            filter: &request.filter,
+        });
+        Ruling { allow: decision.allow, reason: decision.reason.to_string() }
     }
 
     /// Whether [`Authorization::decide`] may block.
     pub(super) fn blocks(&self) -> bool {
-        false
+        matches!(self, Authorization::Policies(_))
     }
 }

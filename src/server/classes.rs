@@ -50,18 +50,24 @@ impl Classes {
 
     /// The classes in order, none when the file cannot be read. Blocks on the file system.
     pub fn read(&self) -> Arc<[String]> {
+        self.read_whole().unwrap_or_default()
+    }
+
+    /// The classes in order; nothing when the file cannot be read, for those who must not take that
+    /// for having no classes. Blocks on the file system.
+    pub fn read_whole(&self) -> Option<Arc<[String]>> {
         match &*self.source {
-            Source::Fixed(classes) => classes.clone(),
+            Source::Fixed(classes) => Some(classes.clone()),
             Source::File { path, cached } => read_file(path, cached, SystemTime::now()),
         }
     }
 }
 
-fn read_file(path: &Path, cached: &Mutex<Cached>, now: SystemTime) -> Arc<[String]> {
+fn read_file(path: &Path, cached: &Mutex<Cached>, now: SystemTime) -> Option<Arc<[String]>> {
     let stamp = Stamp::of(path);
     let mut cached = cached.lock().unwrap_or_else(PoisonError::into_inner);
     if stamp.is_some() && cached.stamp == stamp && cached.is_settled {
-        return cached.classes.clone();
+        return Some(cached.classes.clone());
     }
     *cached = match read_bounded(path, FILE_BYTES_MAX) {
         Ok((bytes, stamp)) => Cached {
@@ -75,7 +81,7 @@ fn read_file(path: &Path, cached: &Mutex<Cached>, now: SystemTime) -> Arc<[Strin
             Cached::default()
         }
     };
-    cached.classes.clone()
+    cached.stamp.is_some().then(|| cached.classes.clone())
 }
 
 /// One class a line, kept exactly, sorted.

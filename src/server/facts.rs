@@ -44,6 +44,8 @@ struct Cached {
     facts: Arc<Value>,
     /// False while a file is so young that it could still change under the same stamp.
     is_settled: bool,
+    /// Whether every file could be read.
+    is_whole: bool,
 }
 
 /// Why one facts file does not count.
@@ -67,7 +69,7 @@ impl std::fmt::Display for Unusable {
 impl Facts {
     /// Facts from files, read again whenever one of them changes.
     pub fn from_files(paths: Vec<PathBuf>) -> Facts {
-        let cached = Cached { stamps: None, facts: empty(), is_settled: false };
+        let cached = Cached { stamps: None, facts: empty(), is_settled: false, is_whole: true };
         let files = Files { paths, cached: Mutex::new(cached) };
         Facts { source: Arc::new(Source::Files(files)) }
     }
@@ -91,33 +93,48 @@ impl Facts {
     pub fn read(&self) -> Arc<Value> {
         match &*self.source {
             Source::Fixed(facts) => facts.clone(),
-            Source::Files(files) => files.read(SystemTime::now()),
+            Source::Files(files) => files.read(SystemTime::now()).0,
+        }
+    }
+
+    /// The facts; nothing when one of the files cannot be read, for those who must not take that for
+    /// facts that the node does not have. Blocks on the file system.
+    pub fn read_whole(&self) -> Option<Arc<Value>> {
+        match &*self.source {
+            Source::Fixed(facts) => Some(facts.clone()),
+            Source::Files(files) => {
+                let (facts, is_whole) = files.read(SystemTime::now());
+                is_whole.then_some(facts)
+            }
         }
     }
 }
 
 impl Files {
-    fn read(&self, now: SystemTime) -> Arc<Value> {
+    /// The facts, and whether every file could be read.
+    fn read(&self, now: SystemTime) -> (Arc<Value>, bool) {
         let stamps: Vec<_> = self.paths.iter().map(|path| Stamp::of(path)).collect();
         let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         let same = cached.stamps.as_ref() == Some(&stamps);
         if same && cached.is_settled {
-            return cached.facts.clone();
+            return (cached.facts.clone(), cached.is_whole);
         }
         // What is wrong with a file is said once per state of the files, not once per request.
         *cached = self.merge(now, !same);
-        cached.facts.clone()
+        (cached.facts.clone(), cached.is_whole)
     }
 
     fn merge(&self, now: SystemTime, report: bool) -> Cached {
         let mut merged = Map::new();
         let mut stamps = Vec::with_capacity(self.paths.len());
+        let mut is_whole = true;
         for path in &self.paths {
             let (stamp, outcome) = match read_bounded(path, FILE_BYTES_MAX) {
                 Ok((bytes, stamp)) => (Some(stamp), parse(path, &bytes)),
                 Err(error) => (Stamp::of(path), Err(Unusable::Read(error))),
             };
             stamps.push(stamp);
+            is_whole &= outcome.is_ok();
             match outcome {
                 Ok(facts) => merged.extend(facts),
                 Err(error) if report => {
@@ -128,7 +145,7 @@ impl Files {
         }
         let is_settled = stamps.iter().flatten().all(|stamp| stamp.is_settled(now));
         let facts = Arc::new(Value::Object(merged));
-        Cached { stamps: Some(stamps), facts, is_settled }
+        Cached { stamps: Some(stamps), facts, is_settled, is_whole }
     }
 }
 

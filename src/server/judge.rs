@@ -114,12 +114,11 @@ impl Judge {
         let _ = self.workers.run(work).await;
     }
 
-    /// Says that a line is missing in the audit log; whether it is there.
-    pub(super) fn note(&self, recorded: Result<(), impl fmt::Display>) -> bool {
-        let Err(error) = recorded else { return true };
+    /// Says so when a line is missing in the audit log.
+    pub(super) fn note(&self, recorded: Result<(), impl fmt::Display>) {
+        let Err(error) = recorded else { return };
         self.node.counters.unaudited.increment();
         self.unwritten.log(log::Level::Error, format_args!("server: audit failed err={error}"));
-        false
     }
 
     /// Blocks when there is an audit log, or when policies are read.
@@ -127,13 +126,14 @@ impl Judge {
         let checked = self.check(agent, request);
         let Some(audit) = self.audit() else { return checked.map(|(permitted, _)| permitted) };
         match checked {
-            Ok((permitted, reason)) if self.note(audit.allowed(request, &reason)) => Ok(permitted),
-            Ok((permitted, _)) => Err(Refusal {
-                action: permitted.action,
-                failure: Failure::aborted(NOT_AUDITED),
-                outcome: Outcome::Refused,
-                reason: "it could not be audited".to_owned(),
-            }),
+            Ok((permitted, reason)) => match audit.allowed(request, &reason) {
+                Ok(()) => Ok(permitted),
+                Err(error) => {
+                    let refusal = Refusal::not_audited(permitted.action, &error);
+                    self.note(Err(error));
+                    Err(refusal)
+                }
+            },
             Err(refusal) => {
                 self.note(audit.refused(request, refusal.outcome, &refusal.reason));
                 Err(refusal)
@@ -200,6 +200,11 @@ impl Refusal {
     fn inputs(action: String, failure: Failure) -> Refusal {
         let reason = Plain(&failure.message).to_string();
         Refusal::new(action, failure, reason)
+    }
+
+    fn not_audited(action: String, error: &impl fmt::Display) -> Refusal {
+        let reason = format!("it could not be audited: {error}");
+        Refusal::new(action, Failure::aborted(NOT_AUDITED), reason)
     }
 
     fn denied(action: String, reason: String) -> Refusal {

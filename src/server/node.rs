@@ -132,6 +132,16 @@ impl Node {
         self.classes.read()
     }
 
+    /// The facts, nothing when a file of them cannot be read. Blocks.
+    pub(super) fn known_facts_blocking(&self) -> Option<Arc<Value>> {
+        self.facts.read_whole()
+    }
+
+    /// The classes, nothing when they cannot be read. Blocks.
+    pub(super) fn known_classes_blocking(&self) -> Option<Arc<[String]>> {
+        self.classes.read_whole()
+    }
+
     /// Seconds since the start.
     pub fn uptime_secs(&self, now: SystemTime) -> u64 {
         now.duration_since(self.started).map_or(0, |age| age.as_secs())

@@ -365,4 +365,6 @@ impl Pipeline {
 }
 
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod tests;

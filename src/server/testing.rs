@@ -1,6 +1,7 @@
 //! What the tests of this module share.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::agent::{ActionFuture, Agent, Call, Failure, Metadata};
 use super::agents;
+use super::authorization::Authorization;
 use super::classes::Classes;
 use super::counters::Counters;
 use super::facts::Facts;
@@ -17,6 +19,7 @@ use super::registry::{Hosted, Registry};
 use super::settings::ConfigItems;
 use super::workers::Workers;
 use crate::ddl;
+use crate::policy;
 use crate::security::{Kind, Provider, Settings};
 
 /// A folder that is removed with the value.
@@ -91,6 +94,12 @@ pub fn provider(name: &str) -> Arc<Provider> {
     Arc::new(Provider::open(settings).unwrap())
 }
 
+/// Policies that allow nothing, because there are none.
+pub fn nobody() -> Authorization {
+    let settings = policy::Settings::action_policy("/nonexistent/policies");
+    Authorization::Policies(Arc::new(policy::Authorizer::new(settings)))
+}
+
 /// One pool for all tests.
 pub fn workers() -> Workers {
     static WORKERS: OnceLock<Workers> = OnceLock::new();
@@ -136,6 +145,46 @@ pub fn node(link: Arc<Recorder>) -> Node {
         workers: workers(),
         agents: registry.metadata().cloned().collect(),
         agent_names: registry.metadata().map(|metadata| metadata.name.clone()).collect(),
+    }
+}
+
+/// An agent that counts its calls.
+pub struct Probe {
+    metadata: Metadata,
+    ddl: ddl::Agent,
+    calls: AtomicUsize,
+}
+
+impl Probe {
+    pub fn new() -> Probe {
+        let ddl = json!({
+            "metadata": {"name": "probe"},
+            "actions": [{"action": "run", "input": {
+                "text": {"type": "string", "maxlength": 10, "validation": "^[a-z]+$"},
+            }}],
+        });
+        let ddl = ddl::Agent::parse(ddl.to_string().as_bytes()).unwrap();
+        let metadata = agents::metadata("probe", "Counts", 5, "http://example.net");
+        Probe { metadata, ddl, calls: AtomicUsize::new(0) }
+    }
+
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+}
+
+impl Agent for Probe {
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    fn ddl(&self) -> &ddl::Agent {
+        &self.ddl
+    }
+
+    fn handle<'a>(&'a self, _: &'a Call) -> ActionFuture<'a> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        Box::pin(std::future::ready(Ok(json!({}))))
     }
 }
 

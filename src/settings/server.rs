@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Insecure, Problem, audit, connection, provider, security, warn_of_doubts};
+use super::{Insecure, Problem, audit, connection, policies, provider, security, warn_of_doubts};
 use crate::config::{Config, Environment};
+use crate::policy::{self, Authorizer};
 use crate::security::Use;
 use crate::server::classes::Classes;
 use crate::server::facts::Facts;
@@ -25,11 +26,9 @@ pub fn server(
     let workers = Workers::start_default()
         .map_err(|error| Problem::new(format!("cannot start worker threads: {error}")))?;
     let authorization = if config.rpc_authorization {
-        log::warn!(
-            "server: authorization policies are not supported yet, so every request is denied; \
-             rpcauthorization = false lets every verified caller in"
-        );
-        Authorization::Nobody("authorization policies are not supported yet")
+        let settings = policies(&config);
+        warn_of_policies(&settings);
+        Authorization::Policies(Arc::new(Authorizer::new(settings)))
     } else {
         Authorization::Off
     };
@@ -57,6 +56,20 @@ pub fn server(
         security,
         workers,
     })
+}
+
+/// A server that serves nobody is no mistake, and still a surprise.
+fn warn_of_policies(settings: &policy::Settings) {
+    let folder = settings.folder.display();
+    match &settings.kind {
+        policy::Kind::Unknown(name) => {
+            log::warn!("server: every request is denied: {name:?} is not a kind of policy");
+        }
+        _ if !settings.folder.is_dir() => {
+            log::warn!("server: every request is denied: there is no folder of policies {folder}");
+        }
+        _ => log::info!("server: requests are authorized by policies folder={folder}"),
+    }
 }
 
 /// A file that somebody has asked for is missed; the default one is absent on many nodes.

@@ -1,6 +1,7 @@
 //! Behaviour tests: real processes of the real binary. One binary, one module a behaviour.
 
 mod access;
+mod audit;
 mod cli_broker;
 mod cli_demo;
 mod cli_replies;

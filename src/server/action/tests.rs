@@ -49,7 +49,7 @@ fn an_unknown_action_is_told_before_authorization() {
         "action": "nosuch", "statuscode": 2,
         "statusmsg": "Unknown action nosuch for agent rpcutil", "data": {},
     });
-    for authorization in [Authorization::Off, Authorization::Nobody("on purpose")] {
+    for authorization in [Authorization::Off, testing::nobody()] {
         let payload = r#"{"agent":"rpcutil","action":"nosuch"}"#;
         assert_eq!(ask("rpcutil", payload, authorization).as_ref(), Some(&expected));
     }
@@ -62,7 +62,7 @@ fn authorization_denies_before_inputs_are_looked_at() {
         "action": "typed", "statuscode": 1,
         "statusmsg": DENIED, "data": {},
     });
-    assert_eq!(ask("odd", payload, Authorization::Nobody("on purpose")), Some(expected));
+    assert_eq!(ask("odd", payload, testing::nobody()), Some(expected));
 }
 
 #[test]

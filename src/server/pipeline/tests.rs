@@ -266,8 +266,7 @@ fn agents_that_are_not_there_and_late_ones_are_silent() {
 
 #[test]
 fn discovery_answers_without_authorization() {
-    let harness =
-        Harness::with(Authorization::Nobody("on purpose"), Limits::default(), Recorder::default());
+    let harness = Harness::with(testing::nobody(), Limits::default(), Recorder::default());
     harness.feed(raw(&request("discovery", DISCOVERY_PING)), now());
     assert_eq!(harness.reply().2.message, b"pong");
     harness.feed(raw(&rpc("rpcutil", "ping")), now());

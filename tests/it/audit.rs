@@ -4,9 +4,9 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::support::{Broker, Client, Folder, Server, ServerOptions, wait_for};
+use super::support::{Broker, Client, Folder, Pki, Server, ServerOptions, wait_for};
 
 const NODE: &str = "n1.example.net";
 
@@ -45,41 +45,55 @@ impl Scene {
 
 #[test]
 fn allowed_and_refused_requests_are_on_record() {
-    let scene = Scene::new("audit_lines", "plugin.rpcaudit.logfile.mode = 0640\n");
+    let extra = "rpcauthorization = true\nplugin.rpcaudit.logfile.mode = 0640\n";
+    let mut scene = Scene::new("audit_lines", extra);
+    // Policies are looked at for each request: this one is made behind the server's back.
+    fs::create_dir(scene.folder.file("policies")).expect("a folder can be made");
+    let rule = "allow\tchoria=alice.mcollective\tget_fact\t*\t*\n";
+    let policy = scene.folder.write("policies/rpcutil.policy", rule);
     assert_eq!(scene.call(&["rpcutil", "get_fact", "fact=os.<family>"]).0, 0);
-    let (code, output) = scene.call(&["choria_util", "machine_state", "name=a b;c"]);
+    let (code, output) = scene.call(&["rpcutil", "ping"]);
     assert_eq!(code, 2, "{output}");
-    let lines = scene.lines();
-    assert_eq!(lines.len(), 2, "{lines:?}");
-    let keys = [
-        "timestamp",
-        "request_id",
-        "request_time",
-        "caller",
-        "sender",
-        "agent",
-        "action",
-        "data",
-        "outcome",
-        "reason",
-    ];
+    assert!(output.contains("You are not authorized to call this agent or action"), "{output}");
+    let mallory = Pki::shared().leaf("mallory.mcollective");
+    let port = scene.broker.port;
+    let forger = Client::new(&scene.folder, port, "alice.mcollective", Pki::shared(), &mallory);
+    assert_eq!(forger.run(&["ping", "--timeout", "1"]).code, 1);
+
     let text = fs::read_to_string(&scene.log).expect("the audit log can be read");
-    let at = keys.map(|key| text.find(&format!("\"{key}\":")).expect("every key is there"));
+    let order = "timestamp request_id request_time caller sender agent action data outcome reason";
+    let first = text.lines().next().expect("there is a line");
+    let at = order.split(' ').map(|key| first.find(&format!("\"{key}\":")).expect(key));
     assert!(at.is_sorted(), "{text}");
-    assert!(text.contains(r#""data":{"fact":"os.\u003cfamily\u003e"}"#), "{text}");
-    let told = |line: &Value| ["caller", "agent", "action", "outcome"].map(|key| line[key].clone());
-    let alice = "choria=alice.mcollective";
-    assert_eq!(told(&lines[0]), [alice, "rpcutil", "get_fact", "allowed"].map(|t| json!(t)));
+    assert!(first.contains(r#""data":{"fact":"os.\u003cfamily\u003e"}"#), "{text}");
+    let told = |line: &Value| ["agent", "action", "outcome"].map(|key| line[key].clone());
+    let lines = scene.lines();
+    let expected = [
+        ["rpcutil", "get_fact", "allowed"],
+        ["rpcutil", "ping", "denied"],
+        ["discovery", "", "unverified"],
+    ];
     assert_eq!(
-        told(&lines[1]),
-        [alice, "choria_util", "machine_state", "refused"].map(|t| json!(t))
+        lines.iter().map(told).collect::<Vec<_>>(),
+        expected.map(|line| line.map(Value::from))
     );
+    let policy = policy.display();
+    let reasons = [
+        format!("{policy}:1: allowed by a rule: \"allow choria=alice.mcollective get_fact * *\""),
+        format!("{policy}: no rule matches and there is no default"),
+        "refused caller alice.mcollective: the certificate is for mallory.mcollective".to_owned(),
+    ];
+    for (line, reason) in lines.iter().zip(&reasons) {
+        assert_eq!(line["caller"], "choria=alice.mcollective");
+        assert_eq!(line["reason"], *reason);
+    }
+    scene.server.process.wait_for_line(&reasons[1]);
     let metadata = fs::metadata(&scene.log).expect("the audit log is there");
     assert_eq!(metadata.permissions().mode() & 0o777, 0o640);
-    // Discovery leaves no line, and neither does a request for others.
-    let found = Client::alice(&scene.folder, scene.broker.port).run(&["find"]);
+    // Discovery that is answered leaves no line.
+    let found = Client::alice(&scene.folder, port).run(&["find"]);
     assert_eq!(found.stdout, format!("{NODE}\n"));
-    assert_eq!(scene.lines().len(), 2);
+    assert_eq!(scene.lines().len(), 3);
 }
 
 #[test]

@@ -17,8 +17,8 @@ use super::der::{
 pub use super::key::KeyKind;
 use super::key::{self, PrivateKey, key_id};
 use super::x509::{
-    Certificate, NotACertificate, OID_COMMON_NAME, OID_SUBJECT_ALT_NAME, TAG_DNS, TAG_IP,
-    civil_from_days,
+    Certificate, NotACertificate, OID_COMMON_NAME, OID_SUBJECT_ALT_NAME, TAG_DNS, TAG_EMAIL,
+    TAG_IP, civil_from_days,
 };
 use super::{pem, random};
 
@@ -343,7 +343,6 @@ pub(super) fn alternative_names(
     email_names: &[String],
     ip_addresses: &[IpAddr],
 ) -> Vec<u8> {
-    const TAG_EMAIL: u8 = 0x81;
     let mut names = Vec::new();
     dns_names.iter().for_each(|name| names.extend(value(TAG_DNS, name.as_bytes())));
     email_names.iter().for_each(|name| names.extend(value(TAG_EMAIL, name.as_bytes())));

@@ -4,6 +4,7 @@
 //! which use) is decided in [`crate::security`].
 
 pub mod crl;
+pub mod csr;
 mod der;
 pub mod ed25519;
 pub mod hash;
@@ -13,4 +14,5 @@ pub mod ksuid;
 mod pem;
 pub mod random;
 pub mod rsa;
+pub mod signed;
 pub mod x509;

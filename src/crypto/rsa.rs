@@ -5,6 +5,7 @@ use std::fmt;
 use ring::rand::SystemRandom;
 use ring::signature::{self, KeyPair, RsaKeyPair, UnparsedPublicKey};
 use rsa::RsaPrivateKey;
+use rsa::pkcs1::EncodeRsaPrivateKey;
 use rsa::pkcs8::EncodePrivateKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
@@ -249,13 +250,30 @@ fn usable_key(public_key: &[u8]) -> Result<&[u8], Error> {
 /// # Errors
 /// [`Error::Generate`]; the key is proven by a signature before it is returned.
 pub fn generate_2048() -> Result<String, Error> {
-    let failed = |reason: String| Error::Generate { reason };
-    let key = RsaPrivateKey::new(&mut rsa::rand_core::OsRng, BITS_MIN)
-        .map_err(|error| failed(error.to_string()))?;
-    let der = key.to_pkcs8_der().map_err(|error| failed(error.to_string()))?;
-    let text = pem::encode("PRIVATE KEY", der.as_bytes());
+    let der = new_key()?.to_pkcs8_der().map_err(|error| failed(&error))?;
+    proven(pem::encode("PRIVATE KEY", der.as_bytes()))
+}
+
+/// The same in the form of Puppet's key files, PKCS#1 (`RSA PRIVATE KEY`).
+///
+/// # Errors
+/// As [`generate_2048`].
+pub fn generate_2048_pkcs1() -> Result<String, Error> {
+    let der = new_key()?.to_pkcs1_der().map_err(|error| failed(&error))?;
+    proven(pem::encode("RSA PRIVATE KEY", der.as_bytes()))
+}
+
+fn new_key() -> Result<RsaPrivateKey, Error> {
+    RsaPrivateKey::new(&mut rsa::rand_core::OsRng, BITS_MIN).map_err(|error| failed(&error))
+}
+
+fn proven(text: String) -> Result<String, Error> {
     SigningKey::from_pem(text.as_bytes())?.sign_pkcs1_sha256(b"proof")?;
     Ok(text)
+}
+
+fn failed(error: &dyn fmt::Display) -> Error {
+    Error::Generate { reason: error.to_string() }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::der::{self, Reader};
 
 pub(super) const OID_COMMON_NAME: &[u8] = &[0x55, 4, 3];
 pub(super) const OID_SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 17];
-const TAG_EMAIL: u8 = 0x81;
+pub(super) const TAG_EMAIL: u8 = 0x81;
 pub(super) const TAG_DNS: u8 = 0x82;
 pub(super) const TAG_IP: u8 = 0x87;
 

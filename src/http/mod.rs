@@ -4,11 +4,12 @@
 //! [`Server::bind`] takes the address, [`Server::serve`] answers with whatever the given handler returns. What a peer
 //! may cost is in [`Limits`]; who exceeds them gets a status where that helps, and is closed.
 //!
-//! [`Base`] asks such a server, for checks.
+//! [`Base`] asks such a server, for checks. [`fetch`] is the client of HTTPS services of others.
 //!
 //! `head` reads requests and `response` writes answers, both without I/O; `server` has the sockets.
 
 mod client;
+pub mod fetch;
 mod head;
 mod response;
 mod server;

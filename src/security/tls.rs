@@ -195,6 +195,22 @@ pub fn anonymous_client(
     client(&provider, None, None, Verify::Off).map(Arc::new)
 }
 
+/// Settings of a party without a certificate that connects to services this authority vouches for. With
+/// `legacy`, a service may be named by the common name of its certificate.
+///
+/// # Errors
+/// When the authority or the algorithms cannot be used.
+pub fn client_of(
+    authority: Arc<Authority>,
+    suites: &[String],
+    curves: &[String],
+    legacy: bool,
+) -> Result<Arc<ClientConfig>, rustls::Error> {
+    let provider = Arc::new(algorithms(suites, curves).0);
+    let verify = if legacy { Verify::Legacy } else { Verify::Strict };
+    client(&provider, Some(authority), None, verify).map(Arc::new)
+}
+
 /// Takes any certificate, but still requires that the peer holds its key.
 #[derive(Debug)]
 struct NoVerification {

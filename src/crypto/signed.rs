@@ -19,14 +19,33 @@ const RSA_SHA512: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 13];
 const ECDSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
 const ECDSA_SHA384: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3];
 
-/// Signature algorithms: the algorithm, the kind of key, the curve of the key, and who verifies.
-const ALGORITHMS: &[(&[u8], &[u8], Option<&[u8]>, &dyn VerificationAlgorithm)] = &[
-    (RSA_SHA256, RSA_KEY, None, &RSA_PKCS1_2048_8192_SHA256),
-    (RSA_SHA384, RSA_KEY, None, &RSA_PKCS1_2048_8192_SHA384),
-    (RSA_SHA512, RSA_KEY, None, &RSA_PKCS1_2048_8192_SHA512),
-    (ECDSA_SHA256, EC_KEY, Some(P256), &ECDSA_P256_SHA256_ASN1),
-    (ECDSA_SHA384, EC_KEY, Some(P384), &ECDSA_P384_SHA384_ASN1),
-    (ED25519_KEY, ED25519_KEY, None, &ED25519),
+/// One way to sign.
+struct Algorithm {
+    id: &'static [u8],
+    key: &'static [u8],
+    curve: Option<&'static [u8]>,
+    verifier: &'static dyn VerificationAlgorithm,
+}
+
+const fn rsa(id: &'static [u8], verifier: &'static dyn VerificationAlgorithm) -> Algorithm {
+    Algorithm { id, key: RSA_KEY, curve: None, verifier }
+}
+
+const fn ecdsa(
+    id: &'static [u8],
+    curve: &'static [u8],
+    verifier: &'static dyn VerificationAlgorithm,
+) -> Algorithm {
+    Algorithm { id, key: EC_KEY, curve: Some(curve), verifier }
+}
+
+const ALGORITHMS: &[Algorithm] = &[
+    rsa(RSA_SHA256, &RSA_PKCS1_2048_8192_SHA256),
+    rsa(RSA_SHA384, &RSA_PKCS1_2048_8192_SHA384),
+    rsa(RSA_SHA512, &RSA_PKCS1_2048_8192_SHA512),
+    ecdsa(ECDSA_SHA256, P256, &ECDSA_P256_SHA256_ASN1),
+    ecdsa(ECDSA_SHA384, P384, &ECDSA_P384_SHA384_ASN1),
+    Algorithm { id: ED25519_KEY, key: ED25519_KEY, curve: None, verifier: &ED25519 },
 ];
 
 /// Whether `der`, a certificate, certificate request or revocation list, is signed with the key of a
@@ -39,19 +58,22 @@ fn verify(der: &[u8], public_key_info: &[u8]) -> Option<()> {
     let mut outer = Reader::new(der);
     let mut parts = outer.enter(der::SEQUENCE)?;
     let body = parts.any()?.whole;
-    let algorithm = parts.enter(der::SEQUENCE)?.take(der::OID)?;
+    let mut algorithm = parts.enter(der::SEQUENCE)?;
+    let id = algorithm.take(der::OID)?;
+    let has_no_parameters = algorithm.take_optional(der::NULL).is_none_or(<[u8]>::is_empty);
     let [0, signature @ ..] = parts.take(der::BIT_STRING)? else { return None };
-    if !outer.is_empty() || !parts.is_empty() {
+    let is_whole = outer.is_empty() && parts.is_empty() && algorithm.is_empty();
+    if !is_whole || !has_no_parameters {
         return None;
     }
     let mut info = Reader::new(public_key_info).enter(der::SEQUENCE)?;
     let mut kind = info.enter(der::SEQUENCE)?;
     let (kind, curve) = (kind.take(der::OID)?, kind.take_optional(der::OID));
     let [0, key @ ..] = info.take(der::BIT_STRING)? else { return None };
-    let (.., verifier) = ALGORITHMS.iter().find(|(known, for_kind, on, _)| {
-        *known == algorithm && *for_kind == kind && *on == curve
-    })?;
-    UnparsedPublicKey::new(*verifier, key).verify(body, signature).ok()
+    let algorithm = ALGORITHMS
+        .iter()
+        .find(|known| known.id == id && known.key == kind && known.curve == curve)?;
+    UnparsedPublicKey::new(algorithm.verifier, key).verify(body, signature).ok()
 }
 
 #[cfg(test)]

@@ -4,10 +4,12 @@
 
 pub mod api;
 pub mod broker;
+pub mod ca;
 pub mod cli;
 pub mod config;
 pub mod crypto;
 pub mod ddl;
+pub mod enroll;
 pub mod http;
 pub mod logging;
 pub mod monitor;

@@ -347,6 +347,17 @@ impl Connection {
         }
     }
 
+    /// Ends it when its certificate was revoked after it was verified.
+    pub fn check_revocation(&self, cx: &Context) -> Result<(), End> {
+        let Some(authority) = &cx.settings.authority else { return Ok(()) };
+        match self.transport.peer_certificate() {
+            Some(certificate) if authority.is_revoked(certificate) => {
+                Err(End::refused("its certificate was revoked"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// From now on it only gets what waits for it, for so long at most, then the end.
     pub fn start_closing(&mut self, patience_ms: u64, cx: &Context) {
         self.deadline_ms = cx.now_ms + patience_ms;

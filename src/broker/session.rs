@@ -20,6 +20,7 @@ use super::router::Origin;
 use super::run::Run;
 use super::shared::Context;
 use super::subs::Subs;
+use crate::ca::wire;
 use crate::nats::codec::info::ConnectOptions;
 use crate::nats::codec::{ClientOp, Decoder, Fault, Limits, Publish};
 use crate::nats::subject::{valid_publish, valid_subscribe};
@@ -95,7 +96,10 @@ impl Session {
         let result = loop {
             let mut limits = &shared.first_limits;
             if endpoint.phase == Phase::Open {
-                limits = &shared.settings.limits;
+                limits = match self.via {
+                    Via::Joining(_) => &shared.joining_limits,
+                    _ => &shared.settings.limits,
+                };
                 if let Err(end) = self.publish_plain(endpoint, &decoder, &mut input, limits, cx) {
                     break Err(end);
                 }
@@ -394,9 +398,10 @@ impl Session {
             endpoint.complain(&violation.to_string(), cx);
             return Ok(());
         }
-        if self.subs.len() >= cx.settings.subscriptions_max {
+        let subs_max = self.via.subscriptions_max().unwrap_or(cx.settings.subscriptions_max);
+        if self.subs.len() >= subs_max {
             self.subs.drop_ended();
-            if self.subs.len() >= cx.settings.subscriptions_max {
+            if self.subs.len() >= subs_max {
                 endpoint.complain("maximum subscriptions exceeded", cx);
                 return Ok(());
             }
@@ -550,4 +555,10 @@ const NAME_CHARS_MAX: usize = 128;
 /// The limits that hold before a connection is admitted: room for a CONNECT, none for messages.
 pub(super) fn first_limits(limits: &Limits) -> Limits {
     Limits { payload_bytes_max: 0, ..limits.clone() }
+}
+
+/// The limits of connections that come for a certificate: room for one question.
+pub(super) fn joining_limits(limits: &Limits) -> Limits {
+    let payload_bytes_max = limits.payload_bytes_max.min(wire::QUESTION_BYTES_MAX);
+    Limits { payload_bytes_max, ..limits.clone() }
 }

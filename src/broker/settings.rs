@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::access::Access;
 use super::cluster::ClusterSettings;
 use crate::nats::codec::Limits;
+use crate::security::Authority;
 use crate::sys;
 
 /// What a broker listens on, what it says about itself, and every limit it has. Start from [`Settings::default`].
@@ -36,6 +37,9 @@ pub struct Settings {
     /// With it every connection is upgraded to TLS. Without it, and without a list of users, every connection is
     /// admitted: a laboratory.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Who vouches for certificates: live connections whose certificate it has revoked are closed when the broker looks at
+    /// its connections again.
+    pub authority: Option<Arc<Authority>>,
     /// Connections whose TLS handshake shows no certificate end with it, and INFO says so.
     pub tls_verify: bool,
     /// Whether INFO comes before or after the TLS handshake.
@@ -95,6 +99,7 @@ impl Settings {
         });
         Settings {
             access: new.access.clone(),
+            authority: new.authority.clone(),
             tls: self.tls.as_ref().map(|old| new.tls.as_ref().unwrap_or(old).clone()),
             tls_first: new.tls_first,
             websocket,
@@ -159,6 +164,7 @@ impl Default for Settings {
             imports: Vec::new(),
             access: Access::default(),
             tls: None,
+            authority: None,
             tls_verify: false,
             tls_first: TlsFirst::No,
             websocket: None,

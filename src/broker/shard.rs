@@ -468,6 +468,7 @@ impl Shard {
     fn readmit_all(&mut self) {
         for token in self.connections.tokens() {
             self.serve(token, |connection, shard| {
+                connection.check_revocation(&shard.cx)?;
                 connection.protocol.readmit(&mut connection.endpoint, &mut shard.cx)
             });
         }

@@ -20,7 +20,7 @@ use super::listeners::{Incoming, Kind};
 use super::login::{BadAccess, Gate, Nonces};
 use super::monitor::{AccountReport, Events, Libraries, Traffic};
 use super::router::Router;
-use super::session::first_limits;
+use super::session::{first_limits, joining_limits};
 use super::settings::Settings;
 use super::tls::HandshakePool;
 use crate::nats::codec::Limits;
@@ -40,6 +40,8 @@ pub(super) struct Shared {
     connections_max: AtomicUsize,
     /// The limits that hold before CONNECT.
     pub first_limits: Limits,
+    /// Those of connections that come for a certificate.
+    pub joining_limits: Limits,
     pub accounts: Arc<Accounts>,
     gate: RwLock<Arc<Gate>>,
     /// What connections sign that log in with a token.
@@ -90,6 +92,7 @@ impl Shared {
         Ok(Shared {
             handshakes,
             first_limits: first_limits(&settings.limits),
+            joining_limits: joining_limits(&settings.limits),
             info,
             cluster: cluster.map(|settings| Arc::new(Cluster::new(settings, about_us))),
             local,

@@ -1,5 +1,6 @@
 //! `choria broker`: runs the message router until it is told to stop.
 
+mod authority;
 mod listening;
 mod reload;
 mod status;
@@ -21,6 +22,7 @@ use crate::cli::{VERSION, daemon};
 use crate::config::{Config, Source};
 use crate::settings;
 use crate::sys;
+use authority::Authority;
 use listening::{Listening, PortsFile};
 use reload::Reloader;
 use status::CheckBroker;
@@ -73,6 +75,7 @@ impl RunBroker {
         let settings = settings::broker(&config, &env, insecure)?;
         // Before the broker is up, so that one whose pages cannot be served does not start.
         let watch = Watch::prepare(&config)?;
+        let authority = Authority::prepare(&config)?;
         log::info!("broker: starting version={VERSION} identity={}", config.identity);
         match sys::raise_nofile_limit() {
             Ok(limit) => log::info!("broker: open files limit={limit}"),
@@ -81,6 +84,7 @@ impl RunBroker {
         let is_tls = settings.tls.is_some();
         let broker = Broker::start(settings).map_err(|error| cannot_start(&error))?;
         let watch = watch.start(context, &broker);
+        let authority = authority.start(context, &broker);
         let listening = Listening {
             clients: broker.local_addr(),
             status_pages: watch.status_pages(),
@@ -114,6 +118,7 @@ impl RunBroker {
         watch.say_shutdown().await;
         // Its own connections would keep the broker waiting for them to close.
         drop(watch);
+        drop(authority);
         let limit = shutdown_limit(&reloader.current);
         smol::unblock(move || broker.shutdown(limit)).await;
         Ok(Exit::Success)

@@ -6,17 +6,20 @@
 
 pub mod argv;
 mod broker;
+mod ca;
 pub mod changes;
 mod command;
 pub mod context;
 mod daemon;
 mod demo;
+mod enroll;
 pub mod exit;
 pub mod facts;
 pub mod filters;
 pub mod find;
 mod help;
 pub mod inventory;
+mod join;
 mod jwt;
 mod loading;
 pub mod nodes;
@@ -66,6 +69,8 @@ static COMMANDS: &[Command] = &[
         Some("run"),
     ),
     Command::group("broker", &["b"], "Run the message router", broker::COMMANDS, Some("run")),
+    Command::new::<enroll::Enroll>("enroll", &[]),
+    Command::group("ca", &[], "Run a certificate authority of one's own", ca::COMMANDS, None),
     Command::group("jwt", &[], "Make tokens and look at them", jwt::COMMANDS, Some("view")),
     Command::group(
         "policy",

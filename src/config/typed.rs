@@ -37,6 +37,14 @@ pub struct Choria {
     pub legacy_lifecycle_format: bool,
     /// Run the network broker.
     pub broker_network: bool,
+    /// Answer those who want certificates.
+    pub broker_ca: bool,
+    /// The folder of the authority.
+    pub ca_dir: PathBuf,
+    /// Keep the certificate of this server fresh.
+    pub ca_renew: bool,
+    /// Time between two questions to the authority.
+    pub ca_interval: Duration,
     /// Run the federation broker.
     pub broker_federation: bool,
     /// Data adapters to run.
@@ -65,6 +73,10 @@ impl Choria {
             status_update_interval: store.seconds(&name("status_update_interval")),
             legacy_lifecycle_format: store.flag(&name("legacy_lifecycle_format")),
             broker_network: store.flag(&name("broker_network")),
+            broker_ca: store.flag(&name("broker_ca")),
+            ca_dir: store.path(&name("ca.dir")).unwrap_or_default(),
+            ca_renew: store.flag(&name("ca.renew")),
+            ca_interval: store.duration(&name("ca.interval")),
             broker_federation: store.flag(&name("broker_federation")),
             adapters: store.list(&name("adapters")),
             stats_address: store.text(&name("stats_address")),

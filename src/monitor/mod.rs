@@ -16,6 +16,7 @@ mod subsz;
 mod system;
 mod text;
 mod varz;
+pub(crate) mod wire;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -52,11 +52,27 @@ pub fn describe(error: &rustls::Error) -> String {
             "certificate refused: it was not issued by the CA that is trusted here (UnknownIssuer)"
                 .to_owned()
         }
-        rustls::Error::InvalidCertificate(fault) => format!("certificate refused: {fault}"),
+        rustls::Error::InvalidCertificate(fault) => {
+            format!("certificate refused: {}", fault_words(fault))
+        }
         rustls::Error::AlertReceived(alert) => {
             format!("the peer refused the connection: {} ({alert:?})", alert_words(*alert))
         }
         other => other.to_string(),
+    }
+}
+
+/// What is wrong with the certificate of a peer.
+fn fault_words(fault: &rustls::CertificateError) -> String {
+    match fault {
+        rustls::CertificateError::Revoked => "it was revoked".to_owned(),
+        rustls::CertificateError::UnknownRevocationStatus => {
+            "no revocation list of its issuer vouches for it".to_owned()
+        }
+        rustls::CertificateError::ExpiredRevocationList => {
+            "the revocation list has expired".to_owned()
+        }
+        fault => fault.to_string(),
     }
 }
 
@@ -65,10 +81,10 @@ fn alert_words(alert: AlertDescription) -> &'static str {
     match alert {
         AlertDescription::UnknownCA => "our certificate was not issued by the CA that it trusts",
         AlertDescription::CertificateRequired => "it demands a certificate",
+        AlertDescription::CertificateRevoked => "our certificate was revoked",
         AlertDescription::CertificateExpired => "our certificate is outside its dates",
         AlertDescription::BadCertificate
         | AlertDescription::UnsupportedCertificate
-        | AlertDescription::CertificateRevoked
         | AlertDescription::CertificateUnknown => "it does not accept our certificate",
         AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure => {
             "there is no TLS version and cipher that both sides use"

@@ -88,22 +88,29 @@ impl Authority {
         let mut roots = Vec::new();
         for der in CertificateDer::pem_slice_iter(text) {
             let der = der.map_err(|error| format!("it is not valid PEM: {error}"))?;
-            let read = Certificate::from_der(&der).map_err(|error| error.to_string())?;
-            let name = read.common_name().unwrap_or("without a name").to_owned();
-            let anchor = webpki::anchor_from_trusted_cert(&der)
-                .map_err(|error| format!("certificate {name} cannot be an authority: {error}"))?
-                .to_owned();
-            roots.push(Root {
-                anchor,
-                not_before: read.not_before(),
-                not_after: read.not_after(),
-                der,
-            });
+            roots.push(root(der)?);
         }
         if roots.is_empty() {
             return Err("it holds no PEM certificate".to_owned());
         }
         Ok(Authority { roots, revocation: None })
+    }
+
+    /// The authority of this certificate, DER.
+    ///
+    /// # Errors
+    /// Why it cannot be an authority.
+    pub(super) fn of_certificate(der: &CertificateDer<'_>) -> Result<Self, String> {
+        Ok(Authority { roots: vec![root(der.clone().into_owned())?], revocation: None })
+    }
+
+    /// Verifies that the first certificate of a PEM text leads to the authority and is valid at `now`, for the use as a
+    /// client.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn verify_pem(&self, text: &[u8], now: SystemTime) -> Result<(), Denied> {
+        self.verify(&Presented::from_pem(text, "a certificate")?, now)
     }
 
     /// From now on no certificate is believed that this file with lists of revoked certificates does not vouch for. The
@@ -214,6 +221,15 @@ impl Authority {
             _ => CertificateError::Expired,
         })
     }
+}
+
+fn root(der: CertificateDer<'static>) -> Result<Root, String> {
+    let read = Certificate::from_der(&der).map_err(|error| error.to_string())?;
+    let name = read.common_name().unwrap_or("without a name").to_owned();
+    let anchor = webpki::anchor_from_trusted_cert(&der)
+        .map_err(|error| format!("certificate {name} cannot be an authority: {error}"))?
+        .to_owned();
+    Ok(Root { anchor, not_before: read.not_before(), not_after: read.not_after(), der })
 }
 
 fn chain_fault(presented: &Presented, error: &webpki::Error) -> Denied {

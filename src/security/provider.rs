@@ -1,9 +1,10 @@
 //! The security of one identity: signs, verifies, seals, opens, and makes TLS settings.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
+use rustls::client::ResolvesClientCert;
 use rustls::{ClientConfig, ServerConfig};
 
 use super::authority::Presented;
@@ -96,7 +97,7 @@ pub struct Verified {
 /// The security of one identity.
 pub struct Provider {
     settings: Settings,
-    certificate: Option<Certificate>,
+    certificate: RwLock<Option<Certificate>>,
     tls: Tls,
     login: Option<Arc<Login>>,
     engine: Engine,
@@ -111,7 +112,7 @@ enum Engine {
 /// What TLS needs of the files.
 struct Tls {
     certificate_pem: Option<String>,
-    key: Option<Arc<rustls::sign::CertifiedKey>>,
+    key: Option<Arc<tls::Current>>,
     authority: Option<Arc<super::Authority>>,
     algorithms: Arc<rustls::crypto::CryptoProvider>,
 }
@@ -159,10 +160,11 @@ impl Provider {
                 Engine::Tokens(Box::new(token::Engine::new(login.clone(), trust, signs)))
             }
         };
-        let (certificate, certificate_pem) = (own.certificate, own.certificate_pem);
+        let certificate_pem = own.certificate_pem;
+        let certificate = RwLock::new(own.certificate);
         let tls = Tls {
             certificate_pem,
-            key: own.tls_key,
+            key: own.tls_key.map(|key| Arc::new(tls::Current::new(key))),
             authority: own.authority,
             algorithms: own.algorithms,
         };
@@ -227,7 +229,32 @@ impl Provider {
 
     /// End of the own certificate's validity, when there is a certificate.
     pub fn certificate_expires(&self) -> Option<SystemTime> {
-        self.certificate.as_ref().map(Certificate::not_after)
+        let certificate = self.certificate.read().unwrap_or_else(PoisonError::into_inner);
+        certificate.as_ref().map(Certificate::not_after)
+    }
+
+    /// Shows from now on the certificate that is in its file now, on new connections; key and authorities stay as they
+    /// are. Requests go on to carry the old one.
+    ///
+    /// # Errors
+    /// What is wrong with the file; nothing is changed then.
+    pub fn renew_certificate(&self) -> Result<(), SetupError> {
+        let mut problems = Vec::new();
+        let own = Own::read(&self.settings, &mut problems);
+        if !problems.is_empty() {
+            return Err(SetupError { problems });
+        }
+        if let (Some(current), Some(key)) = (&self.tls.key, own.tls_key) {
+            current.replace(key);
+            let mut certificate = self.certificate.write().unwrap_or_else(PoisonError::into_inner);
+            *certificate = own.certificate;
+        }
+        Ok(())
+    }
+
+    /// The authorities that vouch for others, and what they have revoked.
+    pub fn authority(&self) -> Option<Arc<super::Authority>> {
+        self.tls.authority.clone()
     }
 
     /// Signs a request; the result is the data of a transport.
@@ -433,7 +460,8 @@ impl Provider {
         if self.tls.authority.is_none() && verify != Verify::Off {
             return Err(setup::absent(What::Ca, &self.settings).into());
         }
-        let (authority, own) = (self.tls.authority.clone(), self.tls.key.clone());
+        let own = self.tls.key.clone().map(|key| key as Arc<dyn ResolvesClientCert>);
+        let authority = self.tls.authority.clone();
         tls_settings(tls::client(&self.tls.algorithms, authority, own, verify))
     }
 
@@ -442,7 +470,7 @@ impl Provider {
     /// # Errors
     /// When there is no certificate or key, or TLS cannot be set up.
     pub fn server_tls(&self) -> Result<Arc<ServerConfig>, SetupError> {
-        let Some(own) = self.tls.key.clone() else {
+        let Some(own) = self.tls.key.as_ref().map(|key| key.get()) else {
             let needed = [What::Certificate, What::Key];
             let problems = needed
                 .into_iter()

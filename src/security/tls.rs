@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
+use rustls::client::{
+    ResolvesClientCert, Resumption, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor,
+};
 use rustls::crypto::ring::{cipher_suite, default_provider, kx_group};
 use rustls::crypto::{
     CryptoProvider, SupportedKxGroup, verify_tls12_signature, verify_tls13_signature,
@@ -20,11 +22,15 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
+mod current;
 mod dated;
+mod pinned;
 
 use super::Authority;
 use crate::crypto::x509::Certificate;
+pub(super) use current::Current;
 use dated::Dated;
+pub use pinned::pinned_client;
 
 /// Cipher suites of TLS 1.2 by the names Go gives them, best first. TLS 1.3 suites cannot be configured there.
 ///
@@ -118,7 +124,7 @@ pub(super) enum Verify {
 pub(super) fn client(
     provider: &Arc<CryptoProvider>,
     authority: Option<Arc<Authority>>,
-    own: Option<Arc<CertifiedKey>>,
+    own: Option<Arc<dyn ResolvesClientCert>>,
     verify: Verify,
 ) -> Result<ClientConfig, rustls::Error> {
     let verifier: Arc<dyn ServerCertVerifier> = if verify == Verify::Off {
@@ -126,23 +132,41 @@ pub(super) fn client(
     } else {
         let authority =
             authority.ok_or_else(|| rustls::Error::General("there is no authority".to_owned()))?;
-        let roots = Arc::new(roots(&authority)?);
-        let strict = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone())
-            .build()
-            .map_err(|error| rustls::Error::General(error.to_string()))?;
-        let inner: Arc<dyn ServerCertVerifier> = if verify == Verify::Legacy {
-            Arc::new(LegacyVerification { strict, roots, provider: provider.clone() })
-        } else {
-            strict
-        };
-        Arc::new(Dated { inner, authority })
+        verifier(provider, authority, verify)?
     };
+    connecting(provider, verifier, own)
+}
+
+/// Verifies servers by an authority.
+fn verifier(
+    provider: &Arc<CryptoProvider>,
+    authority: Arc<Authority>,
+    verify: Verify,
+) -> Result<Arc<dyn ServerCertVerifier>, rustls::Error> {
+    let roots = Arc::new(roots(&authority)?);
+    let strict = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone())
+        .build()
+        .map_err(|error| rustls::Error::General(error.to_string()))?;
+    let inner: Arc<dyn ServerCertVerifier> = if verify == Verify::Legacy {
+        Arc::new(LegacyVerification { strict, roots, provider: provider.clone() })
+    } else {
+        strict
+    };
+    Ok(Arc::new(Dated { inner, authority }))
+}
+
+/// Settings of a connecting party that verifies in this way.
+fn connecting(
+    provider: &Arc<CryptoProvider>,
+    verifier: Arc<dyn ServerCertVerifier>,
+    own: Option<Arc<dyn ResolvesClientCert>>,
+) -> Result<ClientConfig, rustls::Error> {
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&TLS13, &TLS12])?
         .dangerous()
         .with_custom_certificate_verifier(verifier);
     let mut config = match own {
-        Some(own) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own))),
+        Some(own) => builder.with_client_cert_resolver(own),
         None => builder.with_no_client_auth(),
     };
     config.resumption = Resumption::disabled();

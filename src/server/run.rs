@@ -15,10 +15,12 @@ use super::pipeline::{Parts, Pipeline};
 use super::registry::{Registry, Unfit};
 use super::settings::Settings;
 use super::status;
+use crate::enroll::renewal;
 use crate::nats::client::{self, Client, Event, Operation, Subscription};
 use crate::nats::subject as nats_subject;
 use crate::protocol::event::Kind;
 use crate::protocol::subject;
+use crate::security::Provider;
 use crate::util::shutdown::Shutdown;
 
 /// How long a shutdown may take when nothing is configured.
@@ -201,6 +203,11 @@ impl Running {
             let (security, workers) = (settings.security.clone(), settings.workers.clone());
             background.push(executor.spawn(status::write_regularly(node, file, security, workers)));
         }
+        if let Some(renewal) = settings.renewal.clone() {
+            let security = settings.security.clone();
+            let renewed = move || show_renewed(&security);
+            background.push(executor.spawn(renewal::keep(renewal, client.clone(), renewed)));
+        }
         log::info!("server: started identity={}", settings.identity);
         Ok(Running { client, events, lifecycle, lanes, background })
     }
@@ -247,6 +254,13 @@ impl Running {
         };
         leaving.or(late).await;
         log::info!("server: stopped identity={identity}");
+    }
+}
+
+/// New connections show the new certificate.
+fn show_renewed(security: &Provider) {
+    if let Err(error) = security.renew_certificate() {
+        log::error!("server: the renewed certificate is not used before a restart err={error}");
     }
 }
 

@@ -12,6 +12,7 @@ use super::classes::Classes;
 use super::facts::Facts;
 use super::gate::Limits;
 use super::workers::Workers;
+use crate::enroll::renewal::Renewal;
 use crate::nats::client;
 use crate::security::Provider;
 
@@ -49,6 +50,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Where to connect to and how.
     pub connection: client::Options,
+    /// Keeps certificate and revocation list fresh, when there is to be somebody who does.
+    pub renewal: Option<Renewal>,
     /// Checks requests.
     pub security: Arc<Provider>,
     /// Threads for signature checks and file reading.

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use super::Problem;
 use super::tokens::{ISSUERS, issuers, revoked, signer, signers};
 use crate::broker::access::{
-    Access, BadUsers, Certificates, Login, Network, PermissionRules, Provisioning, TokenAccess,
-    TokenTrust, UserList,
+    Access, BadUsers, Certificates, Enrollment, Login, Network, PermissionRules, Provisioning,
+    TokenAccess, TokenTrust, UserList,
 };
 use crate::broker::{Import, Settings};
+use crate::ca::wire;
 use crate::config::Config;
+use crate::crypto::ed25519::PublicKey;
 use crate::tokens::Revoked;
 use crate::util::secret::Secret;
 
@@ -56,6 +58,10 @@ pub(super) fn set_access(
         let password = password.clone();
         access.provisioning = Some(Provisioning { account: PROVISIONING.to_owned(), password });
     }
+    if config.choria.broker_ca {
+        settings.accounts.push(wire::ACCOUNT.to_owned());
+        access.enrollment = Some(enrollment(config, is_tls)?);
+    }
     for name in access.users.accounts.keys() {
         if !settings.accounts.contains(name) {
             settings.accounts.push(name.clone());
@@ -63,6 +69,28 @@ pub(super) fn set_access(
     }
     settings.access = access;
     Ok(())
+}
+
+/// Who may come for a certificate: those with a token of the authority.
+fn enrollment(config: &Config, is_tls: bool) -> Result<Enrollment, Problem> {
+    const KEY: &str = "plugin.choria.broker_ca";
+    const VERIFY: &str = "plugin.choria.network.tls_verify";
+    let refuse = |why: &str| Problem::new(format!("{}: {KEY}: {why}", config.origin(KEY)));
+    if !is_tls {
+        return Err(refuse("certificates are not handed out without TLS"));
+    }
+    if config.network.tls_verify {
+        let why = format!("{VERIFY} keeps those out who have no certificate yet");
+        return Err(refuse(&why).hint(format!("remove {VERIFY}")));
+    }
+    let path = config.choria.ca_dir.join("token.pub");
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        refuse(&format!("cannot read {}: {error}", path.display()))
+            .hint("choria ca init makes an authority; plugin.choria.ca.dir names its folder")
+    })?;
+    let key = PublicKey::from_hex(text.trim())
+        .map_err(|error| refuse(&format!("cannot use {}: {error}", path.display())))?;
+    Ok(Enrollment { account: wire::ACCOUNT.to_owned(), key })
 }
 
 fn users(config: &Config, path: &Path) -> Result<UserList, Problem> {

@@ -44,6 +44,7 @@ pub fn broker(
             .server_tls()
             .map_err(|error| Problem::new(format!("TLS is not set up: {error}")))?;
         settings.tls = Some(tls);
+        settings.authority = provider.authority().filter(|_| !insecure.no_verification);
         settings.cluster = cluster(config, ip, Some(&provider))?;
     }
     Ok(settings)

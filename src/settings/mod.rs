@@ -22,6 +22,9 @@ pub use server::server;
 
 use std::fmt;
 
+/// Where `choria ca` has its folder when nothing else is said.
+pub const CA_FOLDER: &str = "/etc/choria/ca";
+
 use crate::config::Environment;
 
 /// Why a configuration gives no usable settings.

@@ -60,7 +60,11 @@ pub fn security(
     }
     settings.anonymous_tls = is_anonymous(config)?;
     settings.token = token(config, kind);
-    settings.crl = config.security.crl.clone().unwrap_or_default();
+    settings.crl = config.security.crl.clone().unwrap_or_else(|| match config.role {
+        // What is revoked here holds here, without another key.
+        Role::Broker if config.choria.broker_ca => config.choria.ca_dir.join("crl.pem"),
+        _ => PathBuf::new(),
+    });
     settings.allow_list = config.security.allow_list.clone();
     settings.privileged_users = config.security.privileged_users.clone();
     settings.cipher_suites = config.security.cipher_suites.clone();

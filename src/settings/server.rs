@@ -1,11 +1,13 @@
 //! The settings of the server.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Insecure, Problem, audit, connection, policies, provider, security, warn_of_doubts};
 use crate::config::{Config, Environment};
+use crate::enroll::renewal::Renewal;
 use crate::policy::{self, Authorizer};
-use crate::security::Use;
+use crate::security::{Provider, Use};
 use crate::server::classes::Classes;
 use crate::server::facts::Facts;
 use crate::server::gate::Limits;
@@ -50,6 +52,7 @@ pub fn server(
             .map(|path| StatusFile { path, interval: config.choria.status_update_interval }),
         legacy_lifecycle_format: config.choria.legacy_lifecycle_format,
         service_host: false,
+        renewal: renewal(&config, &security),
         soft_shutdown: config.soft_shutdown_timeout,
         limits: Limits::default(),
         connection,
@@ -70,6 +73,22 @@ fn warn_of_policies(settings: &policy::Settings) {
         }
         _ => log::info!("server: requests are authorized by policies folder={folder}"),
     }
+}
+
+/// How the certificate is kept fresh, when that was asked for.
+fn renewal(config: &Config, security: &Provider) -> Option<Renewal> {
+    /// More often nothing changes.
+    const INTERVAL_MIN: Duration = Duration::from_secs(1);
+    let files = security.settings();
+    let is_on = config.choria.ca_renew && files.tls && !files.certificate.as_os_str().is_empty();
+    is_on.then(|| Renewal {
+        name: security.certname().to_owned(),
+        certificate: files.certificate.clone(),
+        key: files.key.clone(),
+        ca: files.ca.clone(),
+        crl: Some(files.crl.clone()).filter(|path| !path.as_os_str().is_empty()),
+        interval: config.choria.ca_interval.max(INTERVAL_MIN),
+    })
 }
 
 /// A file that somebody has asked for is missed; the default one is absent on many nodes.

@@ -31,7 +31,9 @@ pub use key::{Key, KeyFault, SigningKey};
 pub use make::{MakeFault, sign};
 pub use revoked::{Revoked, RevokedFault};
 pub use trust::{Delegated, Trust};
-pub use verify::{Verified, verify_client, verify_provisioning, verify_server};
+pub use verify::{
+    Verified, verify_client, verify_provisioning, verify_server, verify_signature_and_times,
+};
 
 /// Bytes a token may have at most, the same as the line with which a connection is opened may have.
 pub const TEXT_BYTES_MAX: usize = 32 * 1024;

@@ -84,6 +84,19 @@ pub fn verify_provisioning(
     Ok(Verified { claims: (**claims).clone(), anchor: key.clone() })
 }
 
+/// Checks signature and times of a token for something else, whose claims are read from [`Unverified::payload`].
+///
+/// # Errors
+/// Why it is refused.
+pub fn verify_signature_and_times(
+    token: &Unverified,
+    key: &Key,
+    now: SystemTime,
+) -> Result<(), Denied> {
+    token.check_signature(key)?;
+    check_times(token.common(), now)
+}
+
 fn check(token: &Unverified, key: &Key, kind: Purpose, now: SystemTime) -> Result<(), Denied> {
     let common = token.common();
     token.check_signature(&signer(token, key, kind)?)?;

@@ -2,6 +2,7 @@
 
 mod access;
 mod audit;
+mod ca;
 mod cli_broker;
 mod cli_demo;
 mod cli_replies;

@@ -17,6 +17,7 @@ pub use users::{
 };
 
 pub use super::permissions::{BadEntry, BadRules};
+use crate::crypto::ed25519::PublicKey;
 use crate::util::secret::Secret;
 
 /// Who may come in. By default everybody with a verified certificate, without limits.
@@ -28,6 +29,8 @@ pub struct Access {
     pub system_user: Option<Login>,
     /// Servers without an identity are kept apart, and somebody gives them one.
     pub provisioning: Option<Provisioning>,
+    /// Those who come for a certificate reach the authority that issues it.
+    pub enrollment: Option<Enrollment>,
     /// What everybody gets who shows a verified certificate and nothing else.
     pub certificates: Certificates,
     /// Users that are known by name or token.
@@ -52,6 +55,15 @@ pub struct Provisioning {
     pub account: String,
     /// Password of the user `provisioner`, who gives servers their identity.
     pub password: Secret<String>,
+}
+
+/// The account of connections that come for their first certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enrollment {
+    /// Its name.
+    pub account: String,
+    /// The key that join tokens are verified with.
+    pub key: PublicKey,
 }
 
 /// What a verified certificate gives.
@@ -79,6 +91,7 @@ impl Default for Access {
             system_account: "system".to_owned(),
             system_user: None,
             provisioning: None,
+            enrollment: None,
             certificates: Certificates::default(),
             users: UserList::default(),
             tokens: TokenAccess::default(),

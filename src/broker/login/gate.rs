@@ -5,12 +5,14 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::joining::Enrollment;
 use super::{Attempt, Entry, PROVISIONER, Refusal, TlsState, Via};
 use crate::broker::access::{
     Access, CertificateRule, Certificates, ConnectionType, Login, Network, PermissionRules,
     TokenAccess, UserEntry, Violations,
 };
 use crate::broker::permissions::{BadRules, Permissions};
+use crate::ca::wire;
 use crate::crypto::hash::{equal_secrets, sha256};
 use crate::util::secret::Secret;
 
@@ -22,6 +24,8 @@ pub(in crate::broker) struct Gate {
     pub(super) system_account: Option<u32>,
     pub(super) system_user: Option<Arc<Login>>,
     pub(super) provisioning: Option<(u32, Arc<Secret<String>>)>,
+    /// What lets connections in that come for a certificate.
+    pub(super) enrollment: Option<Enrollment>,
     /// What holds for tokens that Choria signs.
     pub(super) signed: TokenAccess,
     certificates: ByCertificate,
@@ -108,11 +112,16 @@ impl Gate {
             Some(source) => Some((names.find(&source.account)?, Arc::new(source.password.clone()))),
             None => None,
         };
+        let enrollment = match &access.enrollment {
+            Some(source) => Some(Enrollment::new(names.find(&source.account)?, source.key)),
+            None => None,
+        };
         let mut gate = Gate {
             is_tls,
             system_account: system_account.ok(),
             system_user: access.system_user.clone().map(Arc::new),
             provisioning,
+            enrollment,
             signed: access.tokens.clone(),
             certificates: ByCertificate::new(&access.certificates)?,
             users: HashMap::new(),
@@ -160,7 +169,9 @@ impl Gate {
     ) -> Result<Arc<User>, BadAccess> {
         let is_system = |name: &String| self.system_user.as_ref().is_some_and(|l| l.user == *name);
         let is_provisioner = |name: &String| self.provisioning.is_some() && name == PROVISIONER;
-        if let Some(user) = entry.user.clone().filter(|u| is_system(u) || is_provisioner(u)) {
+        let is_enrollment = |name: &String| self.enrollment.is_some() && name == wire::USER;
+        let is_reserved = |u: &String| is_system(u) || is_provisioner(u) || is_enrollment(u);
+        if let Some(user) = entry.user.clone().filter(is_reserved) {
             return Err(Violations::ReservedUser { user }.into());
         }
         let account = entry.account.as_ref().map_or(Ok(0), |name| names.find(name))?;
@@ -208,6 +219,11 @@ impl Gate {
         if attempt.user == PROVISIONER && (self.is_tls || self.provisioning.is_some()) {
             return self.provisioner(attempt);
         }
+        if let Some(enrollment) = &self.enrollment
+            && attempt.user == wire::USER
+        {
+            return self.joining(enrollment, attempt);
+        }
         match &self.system_user {
             Some(login) if login.user == attempt.user => self.system(login, attempt),
             _ if self.is_by_token(attempt) => self.signed(attempt),
@@ -233,6 +249,7 @@ impl Gate {
             },
             Via::User(old) => self.known_again(old, attempt),
             Via::Token(pass) => self.token_again(pass, attempt),
+            Via::Joining(joining) => self.joining_again(joining),
         };
         entry.map(Some)
     }

@@ -5,6 +5,7 @@
 //! that is about signed tokens, `rights` what these grant.
 
 mod gate;
+mod joining;
 mod nonce;
 mod pass;
 mod refusal;
@@ -21,9 +22,11 @@ pub(super) use nonce::Nonces;
 pub(super) use refusal::Refusal;
 
 use self::gate::User;
+use self::joining::Joining;
 use self::pass::Pass;
 use super::access::{ConnectionType, Login};
 use super::permissions::Permissions;
+use crate::ca::wire;
 use crate::util::secret::Secret;
 
 /// What a connection shows of itself.
@@ -80,6 +83,8 @@ pub(super) enum Via {
     User(Arc<User>),
     /// With a signed token.
     Token(Arc<Pass>),
+    /// For a certificate.
+    Joining(Arc<Joining>),
 }
 
 impl Via {
@@ -91,6 +96,15 @@ impl Via {
             Via::Provisioner(_) => Some(PROVISIONER),
             Via::User(user) => user.name.as_deref(),
             Via::Token(pass) => Some(pass.user()),
+            Via::Joining(_) => Some(wire::USER),
+        }
+    }
+
+    /// The little that connections may have that come for a certificate: subscriptions.
+    pub fn subscriptions_max(&self) -> Option<usize> {
+        match self {
+            Via::Joining(joining) => Some(joining.subscriptions_max()),
+            _ => None,
         }
     }
 
@@ -98,6 +112,7 @@ impl Via {
     pub fn expires_ms(&self) -> Option<u64> {
         match self {
             Via::Token(pass) => pass.expires_ms,
+            Via::Joining(joining) => Some(joining.expires_ms()),
             _ => None,
         }
     }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::rights::BadClaim;
 use crate::broker::permissions::BadRules;
+use crate::ca::join;
 use crate::tokens::Denied;
 
 /// A decision against a connection.
@@ -33,6 +34,12 @@ pub(in crate::broker) enum Refusal {
     AccountChanged,
     /// A token that is not accepted.
     Token(BadToken),
+    /// There is no certificate authority any more.
+    NoEnrollment,
+    /// Too many come for a certificate at once.
+    NoSeat,
+    /// A join token that is not accepted.
+    JoinToken(join::BadToken),
 }
 
 /// A token that is not accepted, and what it claims to be.
@@ -126,6 +133,9 @@ impl fmt::Display for Refusal {
             Refusal::SystemPassword => "wrong password of the system user",
             Refusal::AccountChanged => "the account of the user has changed",
             Refusal::Token(token) => return token.fmt(f),
+            Refusal::NoEnrollment => "nobody issues certificates here",
+            Refusal::NoSeat => "too many connections come for a certificate",
+            Refusal::JoinToken(bad) => return write!(f, "join token: {bad}"),
         })
     }
 }

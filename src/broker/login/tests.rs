@@ -1,3 +1,4 @@
+mod joining;
 mod rights;
 mod tokens;
 

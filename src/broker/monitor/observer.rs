@@ -68,6 +68,12 @@ impl Observer {
         self.shared.attach(account)
     }
 
+    /// Has the broker look at its connections again: those are closed whose certificate was revoked, or who would not be let
+    /// in any more.
+    pub fn review_connections(&self) {
+        self.shared.homes.iter().for_each(|home| home.post(Mail::Readmit));
+    }
+
     /// The stamp of what is said about the broker next.
     pub fn stamp(&self) -> ServerStamp {
         ServerStamp::next(&self.shared)

@@ -229,6 +229,7 @@ impl Running {
             status: None,
             legacy_lifecycle_format: false,
             service_host: false,
+            renewal: None,
             soft_shutdown: SHUTDOWN_LIMIT,
             limits: Limits::default(),
             connection,

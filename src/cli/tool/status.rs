@@ -60,14 +60,20 @@ fn length(text: &str) -> Result<Duration, String> {
 impl Subcommand for CheckStatus {
     async fn run(self, _context: &Context) -> Result<Exit, Failure> {
         let now = SystemTime::now();
-        let outcome = read(&self.status_file)
+        let read = read(&self.status_file);
+        let expiry = read.as_ref().ok().and_then(|(status, _)| expiry(status, now));
+        let outcome = read
             .map_err(|reason| format!("could not be read: {reason}"))
             .and_then(|(status, written)| self.check(&status, written, now));
         let (word, exit) = match &outcome {
             Ok(()) => ("OK", Exit::Success),
             Err(reason) => (reason.as_str(), Exit::Failed),
         };
-        writeln!(std::io::stdout(), "{} {word}", self.status_file.display())?;
+        let mut out = std::io::stdout();
+        writeln!(out, "{} {word}", self.status_file.display())?;
+        if let Some(expiry) = expiry {
+            writeln!(out, "{expiry}")?;
+        }
         Ok(exit)
     }
 }
@@ -82,6 +88,21 @@ struct Status {
     provisioning_mode: bool,
     certificate_expires: String,
     token_expires: String,
+}
+
+/// When the certificate ends, if the server has one.
+fn expiry(status: &Status, now: SystemTime) -> Option<String> {
+    let text = &status.certificate_expires;
+    let expires = time::parse_rfc3339(text).filter(|_| !is_unknown(text))?;
+    Some(match expires.duration_since(now) {
+        Ok(left) => format!("certificate valid until {text} ({}d)", left.as_secs() / 86_400),
+        Err(_) => format!("certificate expired on {text}"),
+    })
+}
+
+/// The year-1 time that Go writes for "unknown", and no text.
+fn is_unknown(text: &str) -> bool {
+    text.is_empty() || text.starts_with("0001-01-01T00:00:00")
 }
 
 fn read(path: &Path) -> Result<(Status, SystemTime), String> {
@@ -132,9 +153,9 @@ impl CheckStatus {
     }
 }
 
-/// The year-1 time that Go writes for "unknown", an empty text and no text are not judged.
+/// A time that is not known is not judged.
 fn check_expiry(what: &str, text: &str, least: Duration, now: SystemTime) -> Result<(), String> {
-    if least.is_zero() || text.is_empty() || text.starts_with("0001-01-01T00:00:00") {
+    if least.is_zero() || is_unknown(text) {
         return Ok(());
     }
     let expires =
@@ -194,5 +215,19 @@ mod tests {
             let expected = expected.map_err(str::to_owned);
             assert_eq!(judge(options, json, age), expected, "{options:?} {json}");
         }
+    }
+
+    #[test]
+    fn the_end_of_the_certificate_is_told() {
+        let told = |text: &str| {
+            let status = Status { certificate_expires: text.to_owned(), ..Status::default() };
+            expiry(&status, time::from_unix(NOW))
+        };
+        assert_eq!(told(""), None);
+        assert_eq!(told("0001-01-01T00:00:00Z"), None);
+        let later = told("2023-11-16T22:13:20Z");
+        assert_eq!(later.as_deref(), Some("certificate valid until 2023-11-16T22:13:20Z (2d)"));
+        let past = told("2023-11-14T22:13:19Z");
+        assert_eq!(past.as_deref(), Some("certificate expired on 2023-11-14T22:13:19Z"));
     }
 }

@@ -1,6 +1,6 @@
 //! Keys that begin with `plugin.choria.` outside the broker's network.
 
-use super::{COUNT, Key, Kind, PORT, SECONDS, key};
+use super::{COUNT, DURATION, Key, Kind, PORT, SECONDS, key};
 use Kind::{Boolean, CommaList, Path, PathList, Text};
 
 pub(super) const KEYS: &[Key] = &[
@@ -117,6 +117,25 @@ pub(super) const KEYS: &[Key] = &[
         "Let the provisioner update this program",
     ),
     key("plugin.choria.broker_network", Boolean, "false", "Run the network broker"),
+    key(
+        "plugin.choria.broker_ca",
+        Boolean,
+        "false",
+        "Answer those who want certificates, as the authority in plugin.choria.ca.dir",
+    ),
+    key("plugin.choria.ca.dir", Path, "/etc/choria/ca", "The folder of choria ca"),
+    key(
+        "plugin.choria.ca.renew",
+        Boolean,
+        "false",
+        "Renew the certificate of this server, and its list of revoked ones, at a broker with plugin.choria.broker_ca",
+    ),
+    key(
+        "plugin.choria.ca.interval",
+        DURATION,
+        "1h",
+        "Time between two questions to that authority",
+    ),
     key("plugin.choria.broker_federation", Boolean, "false", "Run the federation broker"),
     key("plugin.choria.adapters", CommaList, "", "The names of the data adapters to run"),
     key(

@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::wire::{Wire, at_most};
 use crate::broker::{ConnectionReport, Event, RouteReport, ServerStamp};
 use crate::monitor::Monitor;
 use crate::monitor::accounts::{AccountStat, DataStats};
 use crate::monitor::text::{Float, Stamp, nanos};
 use crate::monitor::varz::{ByKind, cores};
+use crate::monitor::wire::{Wire, at_most};
 use crate::sys;
 
 /// Time between reports about the broker. It begins with more, as in nats-server.

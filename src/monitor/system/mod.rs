@@ -5,12 +5,11 @@
 //! other account, where members may ask about that account. `$SYS.REQ.USER.INFO` is not here: only the connection
 //! that asks knows the answer, so the broker gives it (`broker/monitor/user_info.rs`).
 //!
-//! `wire` is a small client for such connections, `services` answers, `events` tells.
+//! `services` answers, `events` tells.
 
 mod events;
 mod requests;
 mod services;
-mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +17,12 @@ use std::time::Duration;
 use smol::{Executor, Task};
 
 use super::Monitor;
+use super::wire::Wire;
 use events::Events;
 use services::Scope;
-use wire::Wire;
 
+/// The name these connections give themselves.
+const NAME: &str = "choria broker monitor";
 /// Time before a connection that was lost is made again.
 const RETRY: Duration = Duration::from_secs(1);
 /// Time that the last words have to reach the broker.
@@ -68,7 +69,7 @@ impl System {
 /// Answers in one account for as long as the broker runs.
 async fn serve(monitor: Arc<Monitor>, account: String, scope: Scope, outlet: Option<Arc<Events>>) {
     loop {
-        match Wire::open(&monitor.observer, &account).await {
+        match Wire::open(&monitor.observer, &account, NAME).await {
             Ok((wire, reader)) => {
                 if let Some(outlet) = &outlet {
                     outlet.use_wire(wire.clone());

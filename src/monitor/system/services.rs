@@ -8,12 +8,12 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::requests::{ACCOUNT_REPORTS, Filter, SERVER_REPORTS, Wanted, wanted};
-use super::wire::{Reader, Received, Wire};
 use crate::broker::ServerStamp;
 use crate::monitor::Monitor;
 use crate::monitor::options::{
     AccountStatzOptions, AccountzOptions, BadOption, ConnzOptions, HealthzOptions, SubszOptions,
 };
+use crate::monitor::wire::{Reader, Received, Wire};
 
 /// Requests that wait for an answer; who sends more is held up by the broker.
 const REQUESTS_MAX: usize = 64;

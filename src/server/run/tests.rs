@@ -113,6 +113,7 @@ fn settings(port: u16, executor: &Arc<Executor<'static>>) -> Settings {
         status: None,
         legacy_lifecycle_format: false,
         service_host: false,
+        renewal: None,
         soft_shutdown: Duration::from_secs(2),
         limits: Limits::default(),
         connection,

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,15 @@ pub struct Raw {
 impl Raw {
     /// Connects from `127.0.0.source`, reads INFO and upgrades to TLS, with a certificate or without.
     pub fn connect(port: u16, source: u8, leaf: Option<&Leaf>) -> Raw {
+        Raw::connect_with(port, source, tls(leaf, &Pki::shared().ca))
+    }
+
+    /// The same without a certificate, to a broker of another authority.
+    pub fn connect_anonymous(port: u16, ca: &Path) -> Raw {
+        Raw::connect_with(port, 1, tls(None, ca))
+    }
+
+    fn connect_with(port: u16, source: u8, config: Arc<ClientConfig>) -> Raw {
         let mut socket = socket_from(Ipv4Addr::new(127, 0, 0, source), port);
         socket.set_read_timeout(Some(DEADLINE)).expect("timeout");
         let mut info = Vec::new();
@@ -34,7 +44,7 @@ impl Raw {
             info.push(byte[0]);
         }
         let name = ServerName::try_from("localhost").expect("a name");
-        let connection = ClientConnection::new(tls(leaf), name).expect("TLS");
+        let connection = ClientConnection::new(config, name).expect("TLS");
         let info = String::from_utf8(info).expect("text");
         Raw { stream: StreamOwned::new(connection, socket), kept: Vec::new(), info }
     }
@@ -77,6 +87,19 @@ impl Raw {
         let length = text.len().min(self.kept.len());
         let got: Vec<u8> = self.kept.drain(..length).collect();
         assert_eq!(String::from_utf8_lossy(&got), text);
+    }
+
+    /// This comes at some time; what comes before it is thrown away.
+    pub fn expect_within(&mut self, text: &str) {
+        loop {
+            let found = self.kept.windows(text.len()).position(|window| window == text.as_bytes());
+            if let Some(at) = found {
+                self.kept.drain(..at + text.len());
+                return;
+            }
+            let more = self.fill();
+            assert!(more, "no {text:?} in {:?}", String::from_utf8_lossy(&self.kept));
+        }
     }
 
     /// These come next, in any order.
@@ -135,9 +158,9 @@ fn socket_from(source: Ipv4Addr, port: u16) -> TcpStream {
     TcpStream::from(socket)
 }
 
-fn tls(leaf: Option<&Leaf>) -> Arc<ClientConfig> {
+fn tls(leaf: Option<&Leaf>, ca: &Path) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
-    let ca = CertificateDer::from_pem_file(&Pki::shared().ca).expect("a certificate");
+    let ca = CertificateDer::from_pem_file(ca).expect("a certificate");
     roots.add(ca).expect("a CA");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)

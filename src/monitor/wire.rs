@@ -1,4 +1,4 @@
-//! A client of the broker in its own process.
+//! A client of the broker in its own process, for those that answer questions there.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -13,12 +13,10 @@ use crate::nats::codec::{Limits, ServerDecoder, ServerOp, encode};
 
 /// Bytes read at once.
 const READ_BYTES: usize = 16 * 1024;
-/// The name these connections give themselves.
-const NAME: &str = "choria broker monitor";
 
 /// The writing side; clones write to the same connection.
 #[derive(Debug, Clone)]
-pub(super) struct Wire {
+pub(crate) struct Wire {
     socket: Arc<Async<UnixStream>>,
     /// One message at a time, whole.
     turn: Arc<smol::lock::Mutex<()>>,
@@ -27,7 +25,7 @@ pub(super) struct Wire {
 
 /// The reading side.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(crate) struct Reader {
     socket: Arc<Async<UnixStream>>,
     decoder: ServerDecoder,
     limits: Limits,
@@ -35,15 +33,19 @@ pub(super) struct Reader {
 
 /// A request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Received {
+pub(crate) struct Received {
     pub subject: String,
     pub reply: Option<String>,
     pub payload: Vec<u8>,
 }
 
 impl Wire {
-    /// Connects to an account.
-    pub async fn open(observer: &Observer, account: &str) -> io::Result<(Wire, Reader)> {
+    /// Connects to an account, under a name for reports.
+    pub async fn open(
+        observer: &Observer,
+        account: &str,
+        name: &str,
+    ) -> io::Result<(Wire, Reader)> {
         let socket = Arc::new(Async::new(observer.attach(account)?)?);
         let limits = observer.settings().0.limits.clone();
         let turn = Arc::default();
@@ -51,7 +53,7 @@ impl Wire {
         let wire = Wire { socket: socket.clone(), turn, payload_bytes_max };
         let mut line = Vec::new();
         let options = serde_json::json!({
-            "verbose": false, "pedantic": false, "echo": false, "headers": true, "name": NAME,
+            "verbose": false, "pedantic": false, "echo": false, "headers": true, "name": name,
             "no_responders": false, "protocol": 1,
         });
         encode::connect(&mut line, &options.to_string());
@@ -129,7 +131,7 @@ impl Reader {
 }
 
 /// Waits, but no longer than a limit.
-pub(super) async fn at_most(limit: Duration, work: impl Future<Output = io::Result<()>>) {
+pub(crate) async fn at_most(limit: Duration, work: impl Future<Output = io::Result<()>>) {
     let timeout = async {
         smol::Timer::after(limit).await;
         Ok(())

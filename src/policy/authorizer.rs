@@ -7,6 +7,7 @@ use super::decision::{Because, Decision};
 use super::folder::{Cache, GROUPS_FILE, is_file_name, is_there};
 use super::question::Question;
 use super::rego::{self, Rego, RegoFault};
+use super::token;
 
 /// The folder of Rego policies, in that of policies.
 const REGO_FOLDER: &str = "rego";
@@ -34,6 +35,8 @@ pub enum Kind {
     ActionPolicy,
     /// `rego_policy`: files in Rego.
     Rego,
+    /// `aaasvc`: the policy in the token of the caller.
+    Token,
     /// No kind has this name; everything is denied.
     Unknown(String),
 }
@@ -44,6 +47,7 @@ impl Kind {
         match name.to_ascii_lowercase().as_str() {
             "action_policy" => Kind::ActionPolicy,
             "rego_policy" => Kind::Rego,
+            "aaasvc" | "aaasvc_policy" => Kind::Token,
             _ => Kind::Unknown(name.to_owned()),
         }
     }
@@ -91,16 +95,18 @@ impl Authorizer {
         match &self.settings.kind {
             Kind::ActionPolicy => self.decide_by_action_policy(question),
             Kind::Rego => self.decide_by_rego(question),
+            Kind::Token => token::decide(question),
             Kind::Unknown(name) => Decision::deny(Because::UnknownProvider(name.clone())),
         }
     }
 
-    /// Answers as if `candidate` were the content of the policy file of the agent. The groups are those there are.
+    /// Answers as if `candidate` were the content of the policy file of the agent. The groups are those there are. A
+    /// policy in a token cannot be replaced so.
     pub fn decide_if(&self, candidate: &[u8], question: &Question<'_>) -> Decision {
         match &self.settings.kind {
             Kind::ActionPolicy => self.ask(&Policy::parse(candidate), question),
             Kind::Rego => ask_rego(&read_rego(candidate), question),
-            Kind::Unknown(_) => self.decide(question),
+            Kind::Token | Kind::Unknown(_) => self.decide(question),
         }
     }
 
@@ -197,7 +203,7 @@ fn ask_rego(policy: &Result<Rego, RegoFault>, question: &Question<'_>) -> Decisi
 }
 
 /// What a Rego policy says, as a decision.
-fn rego_decision(answer: Result<bool, RegoFault>) -> Decision {
+pub(super) fn rego_decision(answer: Result<bool, RegoFault>) -> Decision {
     match answer {
         Ok(true) => Decision::allow(Because::RegoAllows),
         Ok(false) => Decision::deny(Because::RegoDenies),

@@ -65,6 +65,18 @@ pub enum Because {
     RegoDenies,
     /// A Rego policy gives no decision.
     Rego(RegoFault),
+    /// The policy would be in the token of the caller, and the request carries none.
+    NoToken,
+    /// The token of the caller has no policy.
+    NoTokenPolicy,
+    /// The token of the caller has two policies.
+    TwoTokenPolicies,
+    /// An item of the list in the token of the caller allows.
+    TokenAllows(String),
+    /// The list in the token of the caller does not allow.
+    TokenDenies,
+    /// An item of the list in the token of the caller has another form than `agent.action`.
+    TokenItem(String),
 }
 
 impl Decision {
@@ -155,6 +167,19 @@ impl fmt::Display for Because {
             Because::RegoAllows => f.write_str("allowed by a Rego policy"),
             Because::RegoDenies => f.write_str("denied by a Rego policy"),
             Because::Rego(fault) => write!(f, "the Rego policy gives no decision: {fault}"),
+            Because::NoToken => f.write_str("the request carries no token of its caller"),
+            Because::NoTokenPolicy => f.write_str("the token of the caller has no policy"),
+            Because::TwoTokenPolicies => f.write_str("the token of the caller has two policies"),
+            Because::TokenAllows(item) => {
+                write!(f, "allowed by the token of the caller: {item:?}")
+            }
+            Because::TokenDenies => {
+                f.write_str("the token of the caller does not list the agent and action")
+            }
+            Because::TokenItem(item) => write!(
+                f,
+                "the token of the caller has an agent list with the item {item:?}, which is no agent.action"
+            ),
             Because::UnknownProvider(name) => {
                 write!(f, "{name:?} is not a kind of policy")
             }

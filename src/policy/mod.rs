@@ -17,6 +17,7 @@ mod decision;
 mod folder;
 mod question;
 pub mod rego;
+mod token;
 
 pub use authorizer::{Authorizer, Kind, Settings};
 pub use decision::{Because, Decision, Reason};

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::protocol::filter::Filter;
+use crate::tokens::ClientClaims;
 
 /// One request on one node. Everything that comes from the request has been verified.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +35,8 @@ pub struct Question<'a> {
     pub time: SystemTime,
     /// Which nodes the request is for.
     pub filter: &'a Filter,
+    /// What the token of the caller says, if the request carries one that was verified.
+    pub claims: Option<&'a ClientClaims>,
 }
 
 impl Question<'_> {
@@ -61,7 +64,7 @@ impl Question<'_> {
     }
 
     /// The time of the request in RFC 3339, empty for one that cannot be written so.
-    fn time_text(&self) -> String {
+    pub(super) fn time_text(&self) -> String {
         Timestamp::try_from(self.time).map(|time| time.to_string()).unwrap_or_default()
     }
 }

@@ -24,6 +24,7 @@ mod lifecycle;
 mod mistakes;
 mod monitoring;
 mod nats_client;
+mod policy;
 mod reference_docs;
 mod refusals;
 mod reload;

@@ -61,6 +61,12 @@ impl Words<'_> {
             return Err(Failure::new(format!("{name:?} is not a kind of policy"))
                 .hint("there are action_policy and rego_policy"));
         }
+        if settings.kind == Kind::Token {
+            return Err(Failure::new(
+                "the policies are in the tokens of callers, which are not known here",
+            )
+            .hint("--provider action_policy or rego_policy asks policy files"));
+        }
         Ok(Machine {
             settings,
             facts: self.facts(config.as_ref())?,

@@ -116,6 +116,7 @@ impl Test {
             ttl_secs: 60,
             time: SystemTime::now(),
             filter: &filter,
+            claims: None,
         };
         let authorizer = Authorizer::new(machine.settings);
         let now = authorizer.decide(&question);

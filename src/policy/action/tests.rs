@@ -38,6 +38,7 @@ impl<'a> Asked<'a> {
             ttl_secs: 60,
             time: SystemTime::UNIX_EPOCH,
             filter: &filter,
+            claims: None,
         };
         Policy::parse(policy).decide(&question, groups, unconfigured)
     }

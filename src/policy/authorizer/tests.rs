@@ -43,6 +43,7 @@ fn ask(authorizer: &Authorizer, agent: &str) -> (bool, String) {
         ttl_secs: 60,
         time: SystemTime::UNIX_EPOCH,
         filter: &filter,
+        claims: None,
     });
     (decision.allow, decision.reason.to_string())
 }
@@ -133,5 +134,41 @@ fn an_unknown_kind_denies() {
     let settings = Settings { kind: Kind::named("Nosuch"), ..Settings::action_policy("/") };
     let (allowed, reason) = ask(&Authorizer::new(settings), "service");
     assert_eq!((allowed, reason.as_str()), (false, "\"Nosuch\" is not a kind of policy"));
-    assert_eq!(Kind::named("Action_Policy"), Kind::ActionPolicy);
+    for (name, kind) in [
+        ("Action_Policy", Kind::ActionPolicy),
+        ("rego_policy", Kind::Rego),
+        ("aaasvc", Kind::Token),
+        ("aaasvc_policy", Kind::Token),
+    ] {
+        assert_eq!(Kind::named(name), kind);
+    }
+}
+
+#[cfg(feature = "rego")]
+#[test]
+fn rego_files() {
+    let folder = Folder::new("rego");
+    let settings = Settings { kind: Kind::Rego, ..Settings::action_policy(&folder.0) };
+    let authorizer = Authorizer::new(settings);
+    assert_eq!(
+        ask(&authorizer, "service"),
+        (false, "there is no policy for the agent service".to_owned())
+    );
+    fs::create_dir(folder.0.join("rego")).unwrap();
+    let head = "package io.choria.mcorpc.authpolicy\ndefault allow = false\n";
+    folder.write("rego/default.rego", &format!("{head}allow if input.agent == \"other\"\n"));
+    let place = folder.0.join("rego");
+    let place = place.display();
+    let denied = |file| (false, format!("{place}/{file}: denied by a Rego policy"));
+    assert_eq!(ask(&authorizer, "service"), denied("default.rego"));
+    assert_eq!(
+        ask(&authorizer, "other"),
+        (true, format!("{place}/default.rego: allowed by a Rego policy"))
+    );
+    folder.write("rego/other.rego", head);
+    assert_eq!(ask(&authorizer, "other"), denied("other.rego"));
+    folder.write("rego/other.rego", "allow if {");
+    let (allowed, reason) = ask(&authorizer, "other");
+    let text = format!("{place}/other.rego:1: the Rego policy gives no decision: ");
+    assert!(!allowed && reason.starts_with(&text), "{reason}");
 }

@@ -24,7 +24,7 @@ const LINES_MAX: NonZeroUsize = NonZeroUsize::new(2_000).unwrap();
 /// Bytes of one line.
 const LINE_BYTES_MAX: NonZeroU32 = NonZeroU32::new(1_024).unwrap();
 /// The interpreter calls itself for rules that need other rules. The memory is only used as far as it is needed.
-const STACK_BYTES: usize = 256 * 1024 * 1024;
+const STACK_BYTES: usize = 64 * 1024 * 1024;
 
 /// A policy that has been read.
 pub struct Rego {

@@ -9,6 +9,8 @@ use super::question::Question;
 use super::rego::{self, Rego, RegoFault};
 use super::token;
 
+/// Regular expressions of a candidate: whoever may ask must not fill the memory of a node.
+const CANDIDATE_PATTERNS_MAX: usize = 100;
 /// The folder of Rego policies, in that of policies.
 const REGO_FOLDER: &str = "rego";
 /// The Rego policy of agents without one of their own, without `.rego`.
@@ -104,7 +106,9 @@ impl Authorizer {
     /// policy in a token cannot be replaced so.
     pub fn decide_if(&self, candidate: &[u8], question: &Question<'_>) -> Decision {
         match &self.settings.kind {
-            Kind::ActionPolicy => self.ask(&Policy::parse(candidate), question),
+            Kind::ActionPolicy => {
+                self.ask(&Policy::parse_within(candidate, CANDIDATE_PATTERNS_MAX), question)
+            }
             Kind::Rego => ask_rego(&read_rego(candidate), question),
             Kind::Token | Kind::Unknown(_) => self.decide(question),
         }

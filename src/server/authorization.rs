@@ -52,6 +52,7 @@ impl Authorization {
             ttl_secs: request.ttl_secs,
             time: request.time,
             filter: &request.filter,
+            claims: None,
         });
         Ruling { allow: decision.allow, reason: decision.reason.to_string() }
     }

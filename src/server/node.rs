@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 
 use super::agent::Metadata;
+use super::authorization::Authorization;
 use super::classes::Classes;
 use super::counters::Counters;
 use super::facts::Facts;
@@ -66,6 +67,7 @@ pub struct Node {
     pub connection: Connection,
     /// Its connection.
     pub link: Arc<dyn Link>,
+    pub(super) authorization: Authorization,
     pub(super) facts: Facts,
     pub(super) classes: Classes,
     pub(super) workers: Workers,
@@ -86,6 +88,7 @@ impl Node {
             started: SystemTime::now(),
             connection: Connection::of(settings),
             link,
+            authorization: settings.authorization.clone(),
             facts: settings.facts.clone(),
             classes: settings.classes.clone(),
             workers: settings.workers.clone(),

@@ -140,6 +140,7 @@ pub fn node(link: Arc<Recorder>) -> Node {
             pings_outstanding_max: 2,
         },
         link,
+        authorization: Authorization::Off,
         facts: Facts::fixed(facts),
         classes: Classes::fixed(classes.map(str::to_owned).to_vec()),
         workers: workers(),

@@ -29,7 +29,7 @@ pub fn server(
         .map_err(|error| Problem::new(format!("cannot start worker threads: {error}")))?;
     let authorization = if config.rpc_authorization {
         let settings = policies(&config);
-        warn_of_policies(&settings);
+        check_policies(&settings)?;
         Authorization::Policies(Arc::new(Authorizer::new(settings)))
     } else {
         Authorization::Off
@@ -61,18 +61,26 @@ pub fn server(
     })
 }
 
-/// A server that serves nobody is no mistake, and still a surprise.
-fn warn_of_policies(settings: &policy::Settings) {
+/// A server that serves nobody is no mistake, and still a surprise. One that could never read its policies does not
+/// start.
+fn check_policies(settings: &policy::Settings) -> Result<(), Problem> {
     let folder = settings.folder.display();
     match &settings.kind {
+        policy::Kind::Rego if !policy::rego::IS_BUILT_IN => {
+            let text =
+                format!("rpcauthprovider = rego_policy: {}", policy::rego::RegoFault::NotBuilt);
+            return Err(Problem::new(text).hint("use action_policy, or a build with Rego"));
+        }
         policy::Kind::Unknown(name) => {
             log::warn!("server: every request is denied: {name:?} is not a kind of policy");
         }
+        policy::Kind::Token => log::info!("server: requests are authorized by tokens of callers"),
         _ if !settings.folder.is_dir() => {
             log::warn!("server: every request is denied: there is no folder of policies {folder}");
         }
         _ => log::info!("server: requests are authorized by policies folder={folder}"),
     }
+    Ok(())
 }
 
 /// How the certificate is kept fresh, when that was asked for.

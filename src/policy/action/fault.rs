@@ -55,7 +55,7 @@ impl fmt::Display for Unread {
             Unread::NotText => "a line is not UTF-8 text",
             Unread::TooLong => "a line is longer than 65536 bytes",
             Unread::TooManyLines => "there are more than 20000 lines",
-            Unread::TooManyPatterns => "there are more than 1000 regular expressions",
+            Unread::TooManyPatterns => "there are too many regular expressions",
             Unread::NoMembers => "a group has no members",
             Unread::GroupName => {
                 "a group has a name with other characters than letters, digits, _ . and -"

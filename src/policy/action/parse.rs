@@ -1,15 +1,20 @@
 //! From bytes to lines and from lines to statements.
 
 use super::fault::{Unread, UnreadLine};
-use super::rule::Rule;
+use super::rule::{Patterns, Rule};
 use super::{LINE_BYTES_MAX, LINES_MAX, PATTERNS_MAX, Policy, Statement, StatementKind, plain};
 
 impl Policy {
     /// Reads a policy. Always gives one; what cannot be read is kept as a fault, and a policy with
     /// faults denies everything.
     pub fn parse(bytes: &[u8]) -> Policy {
+        Policy::parse_within(bytes, PATTERNS_MAX)
+    }
+
+    /// The same with at most so many regular expressions.
+    pub fn parse_within(bytes: &[u8], patterns_max: usize) -> Policy {
         let mut policy = Policy::default();
-        let mut patterns = 0;
+        let mut patterns = Patterns::new(patterns_max);
         for (line, text) in lines(bytes) {
             let kind = match text {
                 Ok(text) if is_comment(text) => continue,
@@ -21,7 +26,7 @@ impl Policy {
                 Ok(kind) => policy.statements.push(Statement { line, text, kind }),
                 Err(why) => policy.faults.push(UnreadLine { line, text, why }),
             }
-            if patterns > PATTERNS_MAX {
+            if patterns.is_spent {
                 let why = Unread::TooManyPatterns;
                 policy.faults.push(UnreadLine { line, text: String::new(), why });
                 break;
@@ -67,7 +72,7 @@ fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\r' | '\u{c}')
 }
 
-fn read(line: &str, patterns: &mut usize) -> Result<StatementKind, Unread> {
+fn read(line: &str, patterns: &mut Patterns) -> Result<StatementKind, Unread> {
     if let Some(allow) = read_default(line) {
         return Ok(StatementKind::Default { allow });
     }

@@ -1,6 +1,5 @@
 //! One rule: its columns, taken apart.
 
-use super::PATTERNS_MAX;
 use super::fault::{Column, RuleFault};
 use crate::protocol::filter::{FactFilter, Operator};
 use crate::util::pattern::{Regex, slashed};
@@ -67,7 +66,7 @@ impl Names {
 
 impl Rule {
     /// Takes the columns behind `allow` or `deny` apart; `patterns` counts regular expressions.
-    pub(super) fn new(allow: bool, columns: &[&str], patterns: &mut usize) -> Rule {
+    pub(super) fn new(allow: bool, columns: &[&str], patterns: &mut Patterns) -> Rule {
         let mut rule = Rule {
             allow,
             callers: Callers::Unknown,
@@ -81,7 +80,7 @@ impl Rule {
         rule
     }
 
-    fn fill(&mut self, columns: &[&str], patterns: &mut usize) -> Result<(), RuleFault> {
+    fn fill(&mut self, columns: &[&str], patterns: &mut Patterns) -> Result<(), RuleFault> {
         let [callers, actions, rest @ ..] = columns else { return Err(RuleFault::NoClasses) };
         let read = read_callers(callers, patterns);
         // Whom and what it is about is needed even where it cannot be applied.
@@ -106,7 +105,7 @@ fn read_names(text: &str) -> Result<Names, RuleFault> {
         .map_or(Names::Any, |words| Names::Listed(words.into_iter().map(str::to_owned).collect())))
 }
 
-fn read_callers(text: &str, patterns: &mut usize) -> Result<Callers, RuleFault> {
+fn read_callers(text: &str, patterns: &mut Patterns) -> Result<Callers, RuleFault> {
     match words(text, Column::Callers)? {
         None => Ok(Callers::Any),
         Some(words) => {
@@ -131,7 +130,7 @@ fn words(text: &str, column: Column) -> Result<Option<Vec<&str>>, RuleFault> {
     Ok(Some(words))
 }
 
-fn read_caller(word: &str, patterns: &mut usize) -> Result<CallerWord, RuleFault> {
+fn read_caller(word: &str, patterns: &mut Patterns) -> Result<CallerWord, RuleFault> {
     if word.starts_with('/') {
         let refused = |reason: &str| RuleFault::Pattern {
             column: Column::Callers,
@@ -140,7 +139,8 @@ fn read_caller(word: &str, patterns: &mut usize) -> Result<CallerWord, RuleFault
         };
         let text = slashed(word).filter(|text| !text.is_empty());
         let text = text.ok_or_else(|| refused("it is not /pattern/"))?;
-        let pattern = count(patterns)
+        let pattern = patterns
+            .take()
             .and_then(|()| Regex::new(text).map_err(|error| error.reason))
             .map_err(|reason| refused(&reason))?;
         return Ok(CallerWord::Pattern(text.to_owned(), pattern));
@@ -149,7 +149,7 @@ fn read_caller(word: &str, patterns: &mut usize) -> Result<CallerWord, RuleFault
     Ok(if word.contains('=') { CallerWord::Exact(word) } else { CallerWord::Group(word) })
 }
 
-fn read_facts(text: &str, patterns: &mut usize) -> Result<Vec<FactFilter>, RuleFault> {
+fn read_facts(text: &str, patterns: &mut Patterns) -> Result<Vec<FactFilter>, RuleFault> {
     let mut facts = Vec::new();
     for word in conditions(text, Column::Facts)? {
         let fact = FactFilter::parse(word).map_err(|_| RuleFault::Fact(word.to_owned()))?;
@@ -162,7 +162,7 @@ fn read_facts(text: &str, patterns: &mut usize) -> Result<Vec<FactFilter>, RuleF
     Ok(facts)
 }
 
-fn read_classes(text: &str, patterns: &mut usize) -> Result<Vec<String>, RuleFault> {
+fn read_classes(text: &str, patterns: &mut Patterns) -> Result<Vec<String>, RuleFault> {
     let mut classes = Vec::new();
     for word in conditions(text, Column::Classes)? {
         if is_fact(word) {
@@ -214,16 +214,30 @@ fn check_pattern(
     column: Column,
     word: &str,
     pattern: &str,
-    patterns: &mut usize,
+    patterns: &mut Patterns,
 ) -> Result<(), RuleFault> {
-    count(patterns)
+    patterns
+        .take()
         .and_then(|()| Regex::new_case_insensitive(pattern).map_err(|error| error.reason))
         .map(drop)
         .map_err(|reason| RuleFault::Pattern { column, word: word.to_owned(), reason })
 }
 
-/// Counts a pattern before it is compiled; the file is refused when there are too many.
-fn count(patterns: &mut usize) -> Result<(), String> {
-    *patterns += 1;
-    if *patterns > PATTERNS_MAX { Err("there are too many".to_owned()) } else { Ok(()) }
+/// How many regular expressions may still be compiled; a file with more is refused.
+pub(super) struct Patterns {
+    left: usize,
+    /// Whether there were more.
+    pub(super) is_spent: bool,
+}
+
+impl Patterns {
+    pub(super) fn new(most: usize) -> Patterns {
+        Patterns { left: most, is_spent: false }
+    }
+
+    fn take(&mut self) -> Result<(), String> {
+        self.is_spent = self.left == 0;
+        self.left = self.left.saturating_sub(1);
+        if self.is_spent { Err("there are too many".to_owned()) } else { Ok(()) }
+    }
 }

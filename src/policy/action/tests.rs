@@ -394,3 +394,48 @@ fn findings() {
         assert_eq!(find(policy, agent), expected, "{policy}");
     }
 }
+
+#[test]
+fn any_bytes_can_be_read() {
+    const PIECES: [&[u8]; 24] = [
+        b"allow",
+        b"deny",
+        b"\t",
+        b"\t\t",
+        b" ",
+        b"\n",
+        b"\r\n",
+        b"*",
+        b"/",
+        b"/^a/",
+        b"/(/",
+        b"(",
+        b")",
+        b"policy default ",
+        b"#",
+        b"choria=ann",
+        b"a=b",
+        b"a=~/x/",
+        b"!",
+        b"and",
+        b"=",
+        b"\xff",
+        b"\0",
+        "ü".as_bytes(),
+    ];
+    let seed = fastrand::u64(..);
+    let mut random = fastrand::Rng::with_seed(seed);
+    for _ in 0..20_000 {
+        let count = random.usize(..24);
+        let bytes: Vec<u8> =
+            (0..count).flat_map(|_| PIECES[random.usize(..PIECES.len())]).copied().collect();
+        let groups = Groups::parse(&bytes);
+        let decision = Asked::new("choria=ann", "restart").decide(&bytes, Ok(&groups), false);
+        let policy = Policy::parse(&bytes);
+        if !policy.faults().is_empty() {
+            assert!(!decision.allow, "seed {seed}: {bytes:?}");
+        }
+        assert!(!decision.reason.to_string().contains('\n'), "seed {seed}: {bytes:?}");
+        let _ = (lint(&policy, Some("service"), &Known::default()), lint_groups(&groups));
+    }
+}

@@ -1,5 +1,6 @@
 //! The agents every server has.
 
+pub mod choria_policy;
 pub mod choria_util;
 mod data;
 pub mod rpcutil;
@@ -25,6 +26,9 @@ const DISCOVERY_TIMEOUT_SECS: u64 = 2;
 pub fn built_in() -> Result<Registry, Unfit> {
     let mut agents = Registry::default();
     agents.register(Hosted::Discovery(Arc::new(discovery())))?;
+    if let Some(agent) = choria_policy::ChoriaPolicy::new() {
+        agents.register(Hosted::Rpc(Arc::new(agent)))?;
+    }
     if let Some(agent) = choria_util::ChoriaUtil::new() {
         agents.register(Hosted::Rpc(Arc::new(agent)))?;
     }

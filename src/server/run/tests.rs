@@ -154,10 +154,12 @@ fn a_server_subscribes_answers_and_says_goodbye() {
     assert_eq!(
         subjects,
         [
+            "one.broadcast.agent.choria_policy",
             "one.broadcast.agent.choria_util",
             "one.broadcast.agent.discovery",
             "one.broadcast.agent.rpcutil",
             "one.node.node1.example.net",
+            "two.broadcast.agent.choria_policy",
             "two.broadcast.agent.choria_util",
             "two.broadcast.agent.discovery",
             "two.broadcast.agent.rpcutil",
@@ -187,7 +189,7 @@ fn a_server_subscribes_answers_and_says_goodbye() {
     assert!(thread.join().unwrap().is_ok());
     let rest = std::iter::from_fn(|| broker.seen.recv_timeout(PATIENCE).ok());
     let left = rest.filter(|seen| *seen == Seen::Unsubscribe).count();
-    assert_eq!(left, 8);
+    assert_eq!(left, 10);
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn inventory_tells_all() {
         "inventory",
         json!({}),
         json!({
-            "agents": ["choria_util", "discovery", "odd", "rpcutil"],
+            "agents": ["choria_policy", "choria_util", "discovery", "odd", "rpcutil"],
             "classes": ["apache", "nginx", "role::web", "role::web::frontend", "settings"],
             "collectives": ["mcollective", "mt_collective"], "main_collective": "mcollective",
             "data_plugins": ["choria", "config_item"], "facts": testing::facts(),
@@ -62,9 +62,9 @@ fn inventory_tells_all() {
 fn agent_inventory_has_the_metadata_of_each() {
     let reply = ask("agent_inventory", json!({})).unwrap();
     let agents = reply["agents"].as_array().unwrap();
-    assert_eq!(agents.len(), 4);
+    assert_eq!(agents.len(), 5);
     assert_eq!(
-        agents[3],
+        agents[4],
         json!({
             "agent": "rpcutil", "name": "rpcutil", "description": "Choria RPC Utilities",
             "author": "R.I.Pienaar <rip@devco.net>", "license": "Apache-2.0", "timeout": 2,
@@ -117,7 +117,7 @@ fn configuration_and_data() {
     assert_eq!(query("config_item", "loglevel"), Ok(json!({"present": true, "value": "info"})));
     assert_eq!(query("config_item", "x"), Ok(json!({"present": false, "value": null})));
     let choria = query("choria", "").unwrap();
-    assert_eq!(choria["agents_count"], json!(4));
+    assert_eq!(choria["agents_count"], json!(5));
     assert_eq!(choria["connected_broker"], json!("nats://localhost:4222"));
 }
 

@@ -12,15 +12,17 @@ use super::node::Node;
 use crate::ddl;
 use crate::protocol::Request;
 use crate::protocol::rpc::{ReplyBody, StatusCode};
+use crate::tokens::ClientClaims;
 
-/// Answers a request; nothing when the action took longer than its agent may.
+/// Answers a request, whose caller proved these claims if it has a token; nothing when the action took longer than its agent may.
 pub(super) async fn answer(
     agent: &Arc<dyn Agent>,
     request: &Arc<Request>,
+    claims: Option<&Arc<ClientClaims>>,
     node: &Arc<Node>,
     judge: &Arc<Judge>,
 ) -> Option<ReplyBody> {
-    let permitted = match judge.judge(agent, request).await {
+    let permitted = match judge.judge(agent, request, claims).await {
         Ok(permitted) => permitted,
         Err(refusal) => return Some(failed(&refusal.action, refusal.failure)),
     };

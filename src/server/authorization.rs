@@ -6,6 +6,7 @@ use super::node::Node;
 use crate::policy::{Authorizer, Question};
 use crate::protocol::Request;
 use crate::protocol::rpc::RequestBody;
+use crate::tokens::ClientClaims;
 
 /// Who may call actions.
 #[derive(Clone, Debug)]
@@ -27,7 +28,13 @@ pub(super) struct Ruling {
 
 impl Authorization {
     /// Decides about one call of an action. Blocks when policies are read.
-    pub(super) fn decide(&self, request: &Request, body: &RequestBody, node: &Node) -> Ruling {
+    pub(super) fn decide(
+        &self,
+        request: &Request,
+        body: &RequestBody,
+        claims: Option<&ClientClaims>,
+        node: &Node,
+    ) -> Ruling {
         let Authorization::Policies(authorizer) = self else {
             return Ruling { allow: true, reason: "authorization is off".to_owned() };
         };
@@ -52,7 +59,7 @@ impl Authorization {
             ttl_secs: request.ttl_secs,
             time: request.time,
             filter: &request.filter,
-            claims: None,
+            claims,
         });
         Ruling { allow: decision.allow, reason: decision.reason.to_string() }
     }

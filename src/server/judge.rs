@@ -16,6 +16,7 @@ use super::workers::Workers;
 use crate::ddl::{self, RequestFault};
 use crate::protocol::rpc::{RequestBody, StatusCode};
 use crate::protocol::{Plain, Request};
+use crate::tokens::ClientClaims;
 use crate::util::throttle::Throttle;
 
 /// The text every denied caller sees.
@@ -77,10 +78,12 @@ impl Judge {
         self: &Arc<Self>,
         agent: &Arc<dyn Agent>,
         request: &Arc<Request>,
+        claims: Option<&Arc<ClientClaims>>,
     ) -> Result<Permitted, Refusal> {
         let verdict = if self.audit.is_some() || self.authorization.blocks() {
             let (judge, agent, subject) = (self.clone(), agent.clone(), request.clone());
-            let work = move || judge.decide(&*agent, &subject);
+            let claims = claims.cloned();
+            let work = move || judge.decide(&*agent, &subject, claims.as_deref());
             match self.workers.run(work).await {
                 Ok(verdict) => verdict,
                 Err(lost) => {
@@ -91,7 +94,7 @@ impl Judge {
                 }
             }
         } else {
-            self.decide(&**agent, request)
+            self.decide(&**agent, request, claims.map(|claims| &**claims))
         };
         if let Err(refusal) = &verdict {
             self.tell(agent, request, refusal);
@@ -122,8 +125,13 @@ impl Judge {
     }
 
     /// Blocks when there is an audit log, or when policies are read.
-    fn decide(&self, agent: &dyn Agent, request: &Request) -> Result<Permitted, Refusal> {
-        let checked = self.check(agent, request);
+    fn decide(
+        &self,
+        agent: &dyn Agent,
+        request: &Request,
+        claims: Option<&ClientClaims>,
+    ) -> Result<Permitted, Refusal> {
+        let checked = self.check(agent, request, claims);
         let Some(audit) = self.audit() else { return checked.map(|(permitted, _)| permitted) };
         match checked {
             Ok((permitted, reason)) => match audit.allowed(request, &reason) {
@@ -142,14 +150,19 @@ impl Judge {
     }
 
     /// Everything that is checked before an action runs, with the reason why it may.
-    fn check(&self, agent: &dyn Agent, request: &Request) -> Result<(Permitted, String), Refusal> {
+    fn check(
+        &self,
+        agent: &dyn Agent,
+        request: &Request,
+        claims: Option<&ClientClaims>,
+    ) -> Result<(Permitted, String), Refusal> {
         let body =
             RequestBody::decode(&request.payload()).map_err(|fault| Refusal::body(&fault))?;
         let name = &agent.metadata().name;
         let Some(action) = agent.ddl().action(&body.action) else {
             return Err(Refusal::unknown_action(body.action, name));
         };
-        let ruling = self.authorization.decide(request, &body, &self.node);
+        let ruling = self.authorization.decide(request, &body, claims, &self.node);
         if !ruling.allow {
             return Err(Refusal::denied(body.action, ruling.reason));
         }

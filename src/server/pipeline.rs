@@ -27,6 +27,7 @@ use crate::protocol::filter::NodeData;
 use crate::protocol::rpc::{DISCOVERY_PONG, DISCOVERY_WORD, ReplyBody, StatusCode};
 use crate::protocol::{Fault, Plain, Request, Transport};
 use crate::security::{Denied, Provider, ReplayCache, Verified};
+use crate::tokens::ClientClaims;
 use crate::util::throttle::Throttle;
 
 /// Requests that are remembered against replay, a quarter for each certificate: about 40 MiB when full,
@@ -74,6 +75,8 @@ struct Throttles {
 /// A request that passed every check.
 struct Admitted {
     request: Arc<Request>,
+    /// What the token of the caller says, if it has one.
+    claims: Option<Arc<ClientClaims>>,
     /// A subject that replies can be published to.
     reply_to: String,
 }
@@ -170,7 +173,10 @@ impl Pipeline {
             }
         };
         match self.consider(&verified, transport.reply_to, now) {
-            Ok(reply_to) => Ok(Admitted { request: Arc::new(verified.request), reply_to }),
+            Ok(reply_to) => {
+                let (request, claims) = (Arc::new(verified.request), verified.token);
+                Ok(Admitted { request, claims, reply_to })
+            }
             Err(unfit) => {
                 self.record_unfit(&verified.request, &unfit);
                 Err(Refused::Unfit(Box::new(verified.request), unfit))
@@ -318,7 +324,13 @@ impl Pipeline {
     }
 
     async fn perform(&self, agent: &Arc<dyn Agent>, admitted: Admitted, _permit: Permit) {
-        let answer = action::answer(agent, &admitted.request, &self.parts.node, &self.judge);
+        let answer = action::answer(
+            agent,
+            &admitted.request,
+            admitted.claims.as_ref(),
+            &self.parts.node,
+            &self.judge,
+        );
         // The action's own panics are answered inside; this guards the code around it.
         match AssertUnwindSafe(answer).catch_unwind().await {
             Ok(Some(body)) => self.respond_within_limits(&admitted, body).await,

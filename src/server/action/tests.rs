@@ -17,7 +17,7 @@ fn ask(agent: &str, payload: &str, authorization: Authorization) -> Option<Value
     request.message = payload.as_bytes().to_vec();
     let request = Arc::new(request);
     let judge = Arc::new(judge);
-    let answer = answer(host, &request, &node, &judge);
+    let answer = answer(host, &request, None, &node, &judge);
     smol::block_on(answer).map(|body| serde_json::from_slice(&body.encode()).unwrap())
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::metadata;
 use crate::ddl;
-use crate::policy::Question;
+use crate::policy::{Kind, Question};
 use crate::protocol::Request;
 use crate::server::agent::{ActionFuture, Agent, Call, Failure, Metadata, Outcome};
 use crate::server::authorization::Authorization;
@@ -19,6 +19,8 @@ const NAME: &str = "choria_policy";
 const TIMEOUT_SECS: u64 = 5;
 /// The agent that is never asked about.
 const DISCOVERY: &str = "discovery";
+/// What cannot be asked: the token of a caller who does not ask is not known here.
+const IN_TOKENS: &str = "The policies of this server are in the tokens of callers";
 
 /// The agent.
 pub struct ChoriaPolicy {
@@ -89,6 +91,9 @@ impl Asked {
         if self.agent == DISCOVERY {
             return Ok(always("discovery runs nothing and is not authorized"));
         }
+        if authorizer.settings().kind == Kind::Token {
+            return Err(Failure::aborted(IN_TOKENS));
+        }
         let (facts, classes) = (node.known_facts_blocking(), node.known_classes_blocking());
         let question = Question {
             caller: &self.caller,
@@ -103,7 +108,6 @@ impl Asked {
             ttl_secs: request.ttl_secs,
             time: SystemTime::now(),
             filter: &request.filter,
-            // The token of a caller who does not ask is not known here.
             claims: None,
         };
         let now = authorizer.decide(&question);

@@ -7,7 +7,8 @@
 //! of another broker, `router` finds the receivers, `stage` collects bytes for each receiver, and at the end of the turn `link`
 //! writes them to the receivers' sockets, whichever loop these belong to. What a socket does not take waits in the link's
 //! queue, and the owner of the connection goes on when there is room. Two short cuts go from the router straight to the
-//! link: `run` for many messages on one subject, `letter` for one message to many receivers.
+//! link: `run` for many messages on one subject, `letter` for one message to many receivers; when those are very many, all
+//! loops send it together (`cast`).
 //!
 //! # Rules
 //!
@@ -28,7 +29,7 @@
 //!
 //! Order is kept from each publishing connection to each receiving one: a publisher is read by one loop, which stages
 //! in order, and a link is written by one writer at a time. What is sent without being staged is so only if nothing is
-//! staged for that receiver.
+//! staged for that receiver, and a loop that was helped goes on when its helpers are done.
 
 pub mod access;
 mod account;

@@ -22,6 +22,7 @@ pub mod inventory;
 mod join;
 mod jwt;
 mod loading;
+mod login;
 pub mod nodes;
 pub mod ping;
 mod policy;
@@ -71,6 +72,7 @@ static COMMANDS: &[Command] = &[
     Command::group("broker", &["b"], "Run the message router", broker::COMMANDS, Some("run")),
     Command::new::<enroll::Enroll>("enroll", &[]),
     Command::group("ca", &[], "Run a certificate authority of one's own", ca::COMMANDS, None),
+    Command::new::<login::LogIn>("login", &[]),
     Command::group("jwt", &[], "Make tokens and look at them", jwt::COMMANDS, Some("view")),
     Command::group(
         "policy",

@@ -9,6 +9,17 @@ use crate::cli::exit::Failure;
 /// Bytes an answer may have at most.
 const ANSWER_BYTES_MAX: u64 = 4096;
 
+/// Asks for a text; `default` stands for an empty answer.
+pub(super) fn text(question: &str, default: Option<&str>) -> Result<String, Failure> {
+    let shown = default.map_or_else(String::new, |default| format!(" [{default}]"));
+    let answer = ask(&format!("{question}{shown}: "))?;
+    match (answer.is_empty(), default) {
+        (true, Some(default)) => Ok(default.to_owned()),
+        (true, None) => Err(Failure::new(format!("{} is needed", question.to_lowercase()))),
+        (false, _) => Ok(answer),
+    }
+}
+
 /// Asks for a secret, which the terminal does not show.
 pub(super) fn secret(question: &str) -> Result<String, Failure> {
     let hidden = Hidden::begin();

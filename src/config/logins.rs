@@ -33,6 +33,10 @@ pub struct Logins {
     pub signer_seed: Option<PathBuf>,
     /// The web service that signs requests.
     pub signer_url: String,
+    /// The authorities of the web services, when they are others.
+    pub signer_ca: Option<PathBuf>,
+    /// Where a person logs in.
+    pub login_urls: Vec<String>,
     /// A Choria service signs requests.
     pub signer_service: bool,
 }
@@ -54,6 +58,8 @@ impl Logins {
             client_anonymous: store.flag("plugin.security.client_anon_tls"),
             signer_token: choria("request_signer.token_file"),
             signer_seed: choria("request_signer.seed_file"),
+            signer_ca: choria("request_signer.ca"),
+            login_urls: store.list("plugin.login.aaasvc.login.url"),
             signer_url: store.text("plugin.choria.security.request_signer.url"),
             signer_service: store.flag("plugin.choria.security.request_signer.service"),
         }

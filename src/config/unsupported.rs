@@ -121,26 +121,6 @@ const RULES: &[Rule] = &[
         SERVER,
         "this server would not be reached through its federation",
     ),
-    refuse(
-        "plugin.choria.security.request_signer.url",
-        CLIENT,
-        "requests would go out without the signature of the signer",
-    ),
-    refuse(
-        "plugin.choria.security.request_signer.service",
-        CLIENT,
-        "requests would go out without the signature of the signer",
-    ),
-    refuse(
-        "plugin.choria.security.request_signer.token_file",
-        CLIENT,
-        "requests would not be made in the name of the token",
-    ),
-    refuse(
-        "plugin.choria.security.request_signer.seed_file",
-        CLIENT,
-        "requests would not be made in the name of the token",
-    ),
     warn(
         "plugin.choria.services.registry.cache",
         CLIENT,

@@ -7,6 +7,7 @@ use smol::Executor;
 
 use super::error::Error;
 use super::parcel::parcels;
+use super::signing::{Credentials, ServiceSigner};
 use crate::nats;
 use crate::protocol::{Request, Transport, subject};
 use crate::security::{Provider, RemoteSigner};
@@ -39,9 +40,18 @@ pub struct ClientOptions {
     /// Federations that requests go through; none means a direct connection.
     pub federations: Vec<String>,
     /// Signs requests in the place of `security`, when there is one.
-    pub signer: Option<Arc<dyn RemoteSigner>>,
+    pub signer: Option<Signer>,
     /// Runs the tasks of requests.
     pub executor: Arc<Executor<'static>>,
+}
+
+/// Who signs requests in the place of this process.
+#[derive(Debug, Clone)]
+pub enum Signer {
+    /// A service that is asked by other means than the connection of the client.
+    Remote(Arc<dyn RemoteSigner>),
+    /// The service `aaa_signer` of the network, which is shown these.
+    Service(Arc<Credentials>),
 }
 
 /// The client library's entry point. Clones share the connection.
@@ -67,7 +77,7 @@ pub(super) struct Settings {
     pub(super) windowed_discovery: bool,
     pub(super) require_filter: bool,
     pub(super) federations: Vec<String>,
-    pub(super) signer: Option<Arc<dyn RemoteSigner>>,
+    pub(super) signer: Option<Signer>,
     pub(super) executor: Arc<Executor<'static>>,
 }
 
@@ -148,7 +158,16 @@ impl Client {
     /// Signs a request, or lets the remote signer do it. The result can be published to any number of subjects.
     pub(super) async fn seal(&self, request: &Request, reply_to: &str) -> Result<Transport, Error> {
         let settings = self.settings();
-        let signed = settings.security.sign_with(request, settings.signer.as_deref()).await;
+        let service;
+        let signer: Option<&dyn RemoteSigner> = match &settings.signer {
+            None => None,
+            Some(Signer::Remote(signer)) => Some(signer.as_ref()),
+            Some(Signer::Service(credentials)) => {
+                service = ServiceSigner::new(self, credentials);
+                Some(&service)
+            }
+        };
+        let signed = settings.security.sign_with(request, signer).await;
         let data = signed.map_err(Error::Sign)?;
         let mut transport = Transport::new(request.version, data, &settings.identity);
         transport.reply_to = Some(reply_to.to_owned());

@@ -14,11 +14,12 @@ mod options;
 mod parcel;
 mod reply;
 mod request;
+pub mod signing;
 mod stats;
 mod tracker;
 mod wait;
 
-pub use client::{Client, ClientOptions};
+pub use client::{Client, ClientOptions, Signer};
 pub use discovery::{Found, Pings, Pong, WINDOW};
 pub use error::Error;
 pub use limit::{Limit, LimitError, LimitMethod, LimitSize};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::{Insecure, Problem, connection, provider, security};
+use super::{Insecure, Problem, connection, provider, security, signer};
 use crate::config::{Config, Environment};
 use crate::protocol::Request;
 use crate::rpc::ClientOptions;
@@ -20,8 +20,12 @@ pub fn rpc_client(
     executor: &Arc<smol::Executor<'static>>,
 ) -> Result<ClientOptions, Problem> {
     insecure.warn();
-    let security = provider(security(config, env, insecure)?)?;
-    warn_of_refusal(config, &security);
+    let security = provider(security(config, env, insecure)?)
+        .map_err(|problem| hint_of_login(config, problem))?;
+    let signer = signer(config, env, insecure)?;
+    if signer.is_none() {
+        warn_of_refusal(config, &security);
+    }
     let nats = connection(config, env, &security, executor.clone())?;
     Ok(ClientOptions {
         nats,
@@ -34,9 +38,19 @@ pub fn rpc_client(
         windowed_discovery: config.choria.windowed_discovery,
         require_filter: config.choria.require_client_filter,
         federations: config.choria.federation_collectives.clone(),
-        signer: None,
+        signer,
         executor: executor.clone(),
     })
+}
+
+/// Who has a login service can get what is missing there.
+fn hint_of_login(config: &Config, problem: Problem) -> Problem {
+    let logins = &config.logins;
+    let token = logins.token.as_ref().or(logins.signer_token.as_ref());
+    if logins.login_urls.is_empty() || token.is_none_or(|file| file.exists()) {
+        return problem;
+    }
+    problem.hint("choria login gets a token")
 }
 
 /// Says when servers that judge as we do would refuse what this client sends: they stay silent, and nothing else

@@ -10,6 +10,7 @@ mod connection;
 mod policy;
 mod security;
 mod server;
+mod signer;
 mod tokens;
 
 pub use audit::audit;
@@ -19,6 +20,7 @@ pub use connection::{TokenLogin, connection, inboxes};
 pub use policy::policies;
 pub use security::{provider, security, warn_of_doubts};
 pub use server::server;
+pub use signer::{Login, login, signer};
 
 use std::fmt;
 

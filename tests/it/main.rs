@@ -1,5 +1,6 @@
 //! Behaviour tests: real processes of the real binary. One binary, one module a behaviour.
 
+mod aaa;
 mod access;
 mod audit;
 mod ca;

@@ -96,6 +96,12 @@ pub(super) const KEYS: &[Key] = &[
         "The seed of that token's key",
     ),
     key(
+        "plugin.choria.security.request_signer.ca",
+        Path,
+        "",
+        "The authority of web services that sign requests and log people in, when it is another one",
+    ),
+    key(
         "plugin.security.choria.trusted_signers",
         CommaList,
         "",

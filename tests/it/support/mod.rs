@@ -3,6 +3,7 @@
 mod client;
 mod daemon;
 mod folder;
+mod https;
 mod nats_server;
 mod pki;
 mod process;
@@ -11,6 +12,7 @@ mod raw;
 pub use client::Client;
 pub use daemon::{Broker, Server, ServerOptions, choria};
 pub use folder::Folder;
+pub use https::{Asked, Https};
 pub use nats_server::{NatsServer, free_port};
 pub use pki::{Leaf, Pki};
 pub use process::{Finished, Process, resident_kib, run};

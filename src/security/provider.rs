@@ -136,6 +136,9 @@ impl Provider {
         if settings.identity.is_empty() {
             problems.push(Problem::NoIdentity);
         }
+        for what in [What::Key, What::Seed] {
+            setup::warn_if_open(what, &settings);
+        }
         let own = Own::read(&settings, &mut problems);
         let mut login = |files| match Login::open(&settings, files) {
             Ok(login) => Some(Arc::new(login)),

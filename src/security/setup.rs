@@ -196,9 +196,6 @@ pub(super) fn read(what: What, settings: &Settings) -> Result<Option<Vec<u8>>, P
         Ok(data) if !data.is_file() => {
             return Err(unreadable("it is not a regular file".to_owned()));
         }
-        Ok(data) if matches!(what, What::Key | What::Seed) && is_open_to_all(&data) => {
-            log::warn!("security: everybody can read the {what} file={}", path.display());
-        }
         Ok(_) => {}
     }
     let mut bytes = Vec::new();
@@ -209,6 +206,14 @@ pub(super) fn read(what: What, settings: &Settings) -> Result<Option<Vec<u8>>, P
         return Err(unreadable(format!("it is larger than {FILE_BYTES_MAX} bytes")));
     }
     Ok(Some(bytes))
+}
+
+/// Says when a file is there that only its owner should read, and everybody can.
+pub(super) fn warn_if_open(what: What, settings: &Settings) {
+    let path = what.path(settings);
+    if std::fs::metadata(path).is_ok_and(|data| data.is_file() && is_open_to_all(&data)) {
+        log::warn!("security: everybody can read the {what} file={}", path.display());
+    }
 }
 
 #[cfg(unix)]

@@ -32,4 +32,5 @@ mod reload;
 mod rpc_client;
 mod support;
 mod token_login;
+mod token_network;
 mod websocket;

@@ -32,6 +32,18 @@ impl Client {
         Client { config, certname: certname.to_owned() }
     }
 
+    /// A client that proves itself as these configuration lines say.
+    pub fn with_lines(folder: &Folder, port: u16, name: &str, lines: &str) -> Client {
+        let config = folder.write(
+            &format!("{name}-client.conf"),
+            &format!(
+                "identity = shell.example.net\nplugin.choria.use_srv = false\n\
+                 plugin.choria.middleware_hosts = localhost:{port}\nloglevel = warn\n{lines}"
+            ),
+        );
+        Client { config, certname: name.to_owned() }
+    }
+
     /// Runs `choria ARGS --config …` to its end.
     pub fn run(&self, args: &[&str]) -> Finished {
         run(self.command(args), "")

@@ -8,6 +8,7 @@ mod nats_server;
 mod pki;
 mod process;
 mod raw;
+mod tokens;
 
 pub use client::Client;
 pub use daemon::{Broker, Server, ServerOptions, choria};
@@ -17,6 +18,7 @@ pub use nats_server::{NatsServer, free_port};
 pub use pki::{Leaf, Pki};
 pub use process::{Finished, Process, resident_kib, run};
 pub use raw::Raw;
+pub use tokens::Organization;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

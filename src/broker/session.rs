@@ -36,6 +36,8 @@ pub(super) struct Session {
     /// How it came in.
     via: Via,
     options: Flags,
+    /// Times it has shown a token.
+    logins: u8,
 }
 
 /// What CONNECT chose.
@@ -65,6 +67,7 @@ impl Session {
                 no_responders: false,
                 protocol: 0,
             },
+            logins: 0,
         }
     }
 
@@ -272,6 +275,7 @@ impl Session {
             return Err(End::refused("an account was asked for"));
         }
         endpoint.peer.name = options.name.chars().take(NAME_CHARS_MAX).collect();
+        self.count_login(&options)?;
         let entry = enter(&endpoint.peer, &options, cx)?;
         let protocol = u8::try_from(options.protocol).ok().filter(|protocol| *protocol <= 1);
         let Some(protocol) = protocol else {
@@ -304,6 +308,17 @@ impl Session {
         log::debug!("broker: connected {} account={account} user={user:?}", endpoint.peer);
         self.acknowledge(endpoint, cx);
         Ok(())
+    }
+
+    /// Signatures cost an event loop time. Clients log in once, and nobody needs to do so again and again.
+    fn count_login(&mut self, options: &ConnectOptions) -> Result<(), End> {
+        if !options.auth_token.is_empty() {
+            self.logins = self.logins.saturating_add(1);
+        }
+        match self.logins > TOKEN_LOGINS_MAX {
+            true => Err(End::refused("too many logins by token")),
+            false => Ok(()),
+        }
     }
 
     /// What an earlier CONNECT said, for the next one to be merged over.
@@ -548,6 +563,9 @@ fn end_of(fault: Fault, phase: Phase) -> End {
         fault => End { say: fault.answer().map(Cow::Borrowed), reason: Reason::Protocol(fault) },
     }
 }
+
+/// Times one connection may log in with a token.
+const TOKEN_LOGINS_MAX: u8 = 10;
 
 /// Characters of a client's name that are kept.
 const NAME_CHARS_MAX: usize = 128;

@@ -214,8 +214,12 @@ fn rights(rules: Result<PermissionRules, BadClaim>) -> Result<Permissions, Refus
 }
 
 fn without_requests(pass: &Pass) -> Result<Permissions, Refusal> {
-    let rules = pass.rights.rules().map(|rules| rules.source.clone()).unwrap_or_default();
-    rights(Ok(rights::without_requests(rules)))
+    let rules = pass.rights.rules().map(|rules| PermissionRules {
+        publish: rules.publish(),
+        subscribe: rules.subscribe(),
+        allow_responses: None,
+    });
+    rights(Ok(rights::without_requests(rules.unwrap_or_default())))
 }
 
 fn known_client(claims: &Verified<ClientClaims>) -> Proven<'_> {

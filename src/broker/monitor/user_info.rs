@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::ServerStamp;
+use crate::broker::access::SubjectRules;
 use crate::broker::permissions::Permissions;
 use crate::broker::shared::Shared;
 
@@ -24,7 +25,7 @@ struct UserInfo<'a> {
     account: &'a str,
     account_name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    permissions: Option<Granted<'a>>,
+    permissions: Option<Granted>,
     /// Nanoseconds until the login ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     expires: Option<u64>,
@@ -32,19 +33,25 @@ struct UserInfo<'a> {
 
 /// Permissions in the form of nats-server (`server/auth.go`, type Permissions).
 #[derive(Serialize)]
-struct Granted<'a> {
-    publish: Subjects<'a>,
-    subscribe: Subjects<'a>,
+struct Granted {
+    publish: Subjects,
+    subscribe: Subjects,
     #[serde(skip_serializing_if = "Option::is_none")]
     responses: Option<Responses>,
 }
 
 #[derive(Serialize)]
-struct Subjects<'a> {
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    allow: &'a [String],
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    deny: &'a [String],
+struct Subjects {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    allow: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    deny: Vec<String>,
+}
+
+impl From<SubjectRules> for Subjects {
+    fn from(rules: SubjectRules) -> Subjects {
+        Subjects { allow: rules.allow.unwrap_or_default(), deny: rules.deny }
+    }
 }
 
 #[derive(Serialize)]
@@ -62,14 +69,8 @@ pub(in crate::broker) fn user_info(
     expires: Option<Duration>,
 ) -> Vec<u8> {
     let permissions = permissions.rules().map(|rules| Granted {
-        publish: Subjects {
-            allow: rules.source.publish.allow.as_deref().unwrap_or_default(),
-            deny: &rules.source.publish.deny,
-        },
-        subscribe: Subjects {
-            allow: rules.source.subscribe.allow.as_deref().unwrap_or_default(),
-            deny: &rules.source.subscribe.deny,
-        },
+        publish: rules.publish().into(),
+        subscribe: rules.subscribe().into(),
         responses: rules.responses.map(|responses| Responses {
             max: responses.max.and_then(|max| i64::try_from(max).ok()).unwrap_or(-1),
             ttl: responses.expires.map_or(-1, |ttl| i64::try_from(ttl.as_nanos()).unwrap_or(-1)),

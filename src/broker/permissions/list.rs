@@ -85,6 +85,19 @@ impl List {
         Ok(List { entries: entries.collect::<Result<_, _>>()? })
     }
 
+    /// The entries as they stand in a file.
+    pub fn texts(&self) -> Vec<String> {
+        let text = |entry: &Entry| {
+            let mut text = String::from_utf8_lossy(&entry.subject).into_owned();
+            if let Some(queue) = &entry.queue {
+                text.push(' ');
+                text.push_str(&String::from_utf8_lossy(queue));
+            }
+            text
+        };
+        self.entries.iter().map(text).collect()
+    }
+
     /// The entries that have no queue pattern.
     pub fn without_queues(&self) -> List {
         let plain = self.entries.iter().filter(|entry| entry.queue.is_none());
@@ -174,6 +187,12 @@ mod tests {
         }
         let many = vec!["a".to_owned(); ENTRIES_MAX + 1];
         assert_eq!(List::subjects(&many), Err(BadEntry::TooMany(ENTRIES_MAX + 1)));
+    }
+
+    #[test]
+    fn entries_are_told_as_they_stand_in_a_file() {
+        let texts = ["a.b", "*.reply.>", "jobs prod.*"];
+        assert_eq!(list(&texts).texts(), texts);
     }
 
     #[test]

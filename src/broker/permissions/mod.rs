@@ -67,7 +67,7 @@ impl Permissions {
             (Permissions::Full, Permissions::Full) => true,
             (Permissions::System, Permissions::System) => true,
             _ => match (self.rules(), other.rules()) {
-                (Some(ours), Some(theirs)) => ours.source == theirs.source,
+                (Some(ours), Some(theirs)) => ours.is_like(theirs),
                 _ => false,
             },
         }

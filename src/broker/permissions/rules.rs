@@ -22,12 +22,10 @@ pub(in crate::broker) struct Rules {
     denies_queues: bool,
     /// Requests may be answered.
     pub responses: Option<Responses>,
-    /// As it was configured, for reports.
-    pub source: PermissionRules,
 }
 
 /// What is allowed and what is not.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 struct Subjects {
     /// Everything, when there is no list.
     allow: Option<List>,
@@ -91,6 +89,10 @@ impl Subjects {
         let allow = rules.allow.as_deref().map(List::subscriptions).transpose()?;
         Ok(Subjects { allow, deny: List::subscriptions(&rules.deny)? })
     }
+
+    fn rules(&self) -> SubjectRules {
+        SubjectRules { allow: self.allow.as_ref().map(List::texts), deny: self.deny.texts() }
+    }
 }
 
 impl Responses {
@@ -123,8 +125,24 @@ impl Rules {
             denied: Arc::new(denied),
             subscribe,
             responses,
-            source: source.clone(),
         })
+    }
+
+    /// Whether the same is allowed.
+    pub fn is_like(&self, other: &Rules) -> bool {
+        self.publish == other.publish
+            && self.subscribe == other.subscribe
+            && self.responses == other.responses
+    }
+
+    /// What may be published on, in the form of a file. Made when asked for: many connections have rules of their own.
+    pub fn publish(&self) -> SubjectRules {
+        self.publish.rules()
+    }
+
+    /// What may be subscribed to, in the form of a file.
+    pub fn subscribe(&self) -> SubjectRules {
+        self.subscribe.rules()
     }
 
     /// Whether messages may be published on a subject.

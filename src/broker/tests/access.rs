@@ -72,6 +72,17 @@ fn who_comes_in() {
 }
 
 #[test]
+fn nobody_logs_in_by_token_again_and_again() {
+    let broker = broker();
+    let again = "CONNECT {\"verbose\":false,\"auth_token\":\"t0ken\"}\r\n";
+    let mut peer = Peer::with(&broker, "\"auth_token\":\"t0ken\"");
+    peer.send(&again.repeat(9));
+    peer.sync();
+    peer.send(again);
+    peer.expect_end("-ERR 'Authorization Violation'\r\n");
+}
+
+#[test]
 fn accounts_are_apart() {
     let broker = broker();
     let (mut admin, mut stranger) = (login(&broker, "admin"), login(&broker, "stranger"));

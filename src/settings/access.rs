@@ -38,6 +38,9 @@ pub(super) fn set_access(
 ) -> Result<(), Problem> {
     let clients = client_hosts(config, is_tls)?;
     let tokens = tokens(config, &clients)?;
+    if !is_tls && !matches!(tokens.trust, TokenTrust::Nobody) {
+        log::warn!("broker: tokens are not looked at without TLS");
+    }
     let certificates = certificates(config, &tokens, clients)?;
     let mut access = Access { certificates, tokens, ..Access::default() };
     if let Some(path) = &config.network.users {

@@ -30,7 +30,7 @@ pub(super) const KEYS: &[Key] = &[
         "plugin.choria.network.client_hosts",
         CommaList,
         "",
-        "Addresses or networks of clients; others with a certificate are servers",
+        "Addresses or networks of clients; others with a certificate are servers, and with a token make no requests",
     ),
     key(
         "plugin.choria.network.client_tls_force_required",
@@ -54,7 +54,7 @@ pub(super) const KEYS: &[Key] = &[
         "plugin.choria.network.deny_server_connections",
         Boolean,
         "false",
-        "Let servers, which connect from outside client_hosts, do nothing",
+        "Let servers, which connect from outside client_hosts or with a token, do nothing",
     ),
     key("plugin.choria.network.tls_timeout", MINUTE, "2s", "Time a TLS handshake may take"),
     key(

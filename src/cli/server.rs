@@ -13,6 +13,8 @@ use crate::cli::context::Context;
 use crate::cli::daemon;
 use crate::cli::exit::{Exit, Failure};
 use crate::config::{Config, Source};
+use crate::protocol::Version;
+use crate::security::Provider;
 use crate::server;
 use crate::settings;
 
@@ -35,7 +37,14 @@ pub struct RunServer {
 /// What zero seconds of soft shutdown mean.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
 /// Keys that take effect at SIGHUP.
-const LIVE: &[&str] = &["logfile", "loglevel", "plugin.choria.log_format"];
+const LIVE: &[&str] = &[
+    "logfile",
+    "loglevel",
+    "plugin.choria.log_format",
+    "plugin.choria.security.revoked_tokens",
+    "plugin.security.choria.trusted_signers",
+    "plugin.security.issuer.",
+];
 
 impl Subcommand for RunServer {
     async fn run(self, context: &Context) -> Result<Exit, Failure> {
@@ -60,8 +69,9 @@ impl RunServer {
         if let Some(path) = &self.pid {
             daemon::write_pid(path)?;
         }
+        let security = settings.security.clone();
         let serving = server::run(settings, context.executor.clone(), context.interrupt.clone());
-        smol::future::or(serving, reload_at_signals(context, signals, started))
+        smol::future::or(serving, reload_at_signals(context, &security, signals, started))
             .await
             .map_err(|error| Failure::new(error.to_string()))?;
         Ok(Exit::Success)
@@ -69,7 +79,12 @@ impl RunServer {
 }
 
 /// Reads the configuration again at each SIGHUP; never done.
-async fn reload_at_signals<T>(context: &Context, mut signals: Signals, started: Config) -> T {
+async fn reload_at_signals<T>(
+    context: &Context,
+    security: &Provider,
+    mut signals: Signals,
+    started: Config,
+) -> T {
     let mut current = started.clone();
     while let Some(signal) = signals.next().await {
         if let Err(error) = signal {
@@ -77,7 +92,7 @@ async fn reload_at_signals<T>(context: &Context, mut signals: Signals, started: 
             continue;
         }
         log::info!("server: reloading the configuration");
-        match reload(context) {
+        match reload(context, security) {
             Ok(new) => {
                 Changes::between(LIVE, &started, &current, &new).log("server");
                 current = new;
@@ -90,10 +105,15 @@ async fn reload_at_signals<T>(context: &Context, mut signals: Signals, started: 
     smol::future::pending().await
 }
 
-/// Applies what can change while the server runs, which is where and how much it logs: policies,
-/// facts and the audit log are looked at for every request anyway.
-fn reload(context: &Context) -> Result<Config, Failure> {
+/// Applies what can change while the server runs, which is where and how much it logs and whose tokens it believes:
+/// policies, facts and the audit log are looked at for every request anyway.
+fn reload(context: &Context, security: &Provider) -> Result<Config, Failure> {
     let config = context.read_daemon_config("choria server", |path| Source::Server { path })?;
+    let believes = security.version() == Version::V2;
+    let trust = believes.then(|| settings::trust(&config)).transpose()?;
     context.start_log_of(&config)?;
+    if let Some(trust) = trust {
+        security.believe_tokens(trust);
+    }
     Ok(config)
 }

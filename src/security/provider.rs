@@ -18,7 +18,7 @@ use super::{Denied, Kind, Settings, token, x509};
 use crate::crypto::rsa;
 use crate::crypto::x509::Certificate;
 use crate::protocol::{Fault, Reply, Request, Transport, Version, v1, v2};
-use crate::tokens::ClientClaims;
+use crate::tokens::{ClientClaims, Trust};
 
 /// Requests to this agent are proven by what they hold, not by a signature.
 const SIGNER_AGENT: &str = "aaa_signer";
@@ -210,6 +210,14 @@ impl Provider {
             return Err(LoginError::File(setup::absent(What::Token, &self.settings)));
         };
         login.greet(&self.settings, files, nonce, now)
+    }
+
+    /// Believes the tokens of others from now on, in place of those of the settings. Of no effect where callers have
+    /// certificates.
+    pub fn believe_tokens(&self, trust: Option<Trust>) {
+        if let Engine::Tokens(engine) = &self.engine {
+            engine.believe_tokens(trust);
+        }
     }
 
     /// End of the own token, when there is one that ends.

@@ -1,6 +1,6 @@
 //! Protocol v2: requests are signed with the key of a token, and verified with the keys that may make tokens.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use super::login::Login;
@@ -20,14 +20,23 @@ const NO_TOKEN: &str = "insecure";
 pub(super) struct Engine {
     /// Own token and key; none for brokers.
     login: Option<Arc<Login>>,
-    /// Whose tokens are believed; none for clients that were not told.
-    trust: Option<Trust>,
+    /// Whose tokens are believed; none for clients that were not told. Servers are told anew at a reload.
+    trust: RwLock<Option<Arc<Trust>>>,
     sign_replies: bool,
 }
 
 impl Engine {
     pub(super) fn new(login: Option<Arc<Login>>, trust: Option<Trust>, sign_replies: bool) -> Self {
-        Engine { login, trust, sign_replies }
+        Engine { login, trust: RwLock::new(trust.map(Arc::new)), sign_replies }
+    }
+
+    /// Believes these tokens from now on.
+    pub(super) fn believe_tokens(&self, trust: Option<Trust>) {
+        *self.trust.write().unwrap_or_else(PoisonError::into_inner) = trust.map(Arc::new);
+    }
+
+    fn trust(&self) -> Option<Arc<Trust>> {
+        self.trust.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A request without a signature; the own token goes along when there is one.
@@ -81,7 +90,7 @@ impl Engine {
         secure: SecureRequest,
         now: SystemTime,
     ) -> Result<Verified, Denied> {
-        let trust = self.trust.as_ref().ok_or(Denied::NoTrust)?;
+        let trust = &*self.trust().ok_or(Denied::NoTrust)?;
         if secure.signature == INSECURE {
             return Err(Denied::Unsigned { caller: claimed(&secure.caller) });
         }
@@ -129,7 +138,7 @@ impl Engine {
             _ => return Err(Denied::ReplyHalfSigned { sender: sender() }),
         };
         let refused = |reason| Denied::ReplyToken { sender: sender(), reason };
-        let (identity, key) = match &self.trust {
+        let (identity, key) = match self.trust() {
             Some(trust) => {
                 let claims = trust.server(token, now).map_err(refused)?;
                 (claims.identity.clone(), claims.common.holder_key())

@@ -18,7 +18,7 @@ pub use broker::{broker, status_pages};
 pub use client::rpc_client;
 pub use connection::{TokenLogin, connection, inboxes};
 pub use policy::policies;
-pub use security::{provider, security, warn_of_doubts};
+pub use security::{provider, security, trust, warn_of_doubts};
 pub use server::server;
 pub use signer::{Login, login, signer};
 

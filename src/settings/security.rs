@@ -166,8 +166,11 @@ fn check_choria(config: &Config) -> Result<(), Problem> {
     ))
 }
 
-/// Whose tokens are believed. A server has to know it, clients and brokers may.
-fn trust(config: &Config) -> Result<Option<Trust>, Problem> {
+/// Whose tokens are believed with the provider `choria`. A server has to know it, clients and brokers may.
+///
+/// # Errors
+/// When it cannot be told, or a server is not told.
+pub fn trust(config: &Config) -> Result<Option<Trust>, Problem> {
     const SIGNERS: &str = "plugin.security.choria.trusted_signers";
     let revoked = tokens::revoked(config)?;
     let issuers = tokens::issuers(config, &revoked)?;

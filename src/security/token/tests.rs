@@ -495,6 +495,19 @@ fn tokens_that_are_of_no_use_are_named() {
 }
 
 #[test]
+fn whose_tokens_are_believed_can_change() {
+    let data = client(&client_token("up=ann", 2, |_| ()), 2).sign(&request("up=ann")).unwrap();
+    let server = server();
+    assert_eq!(said(server.verify(Version::V2, &data, now())), "believed up=ann");
+    let revoked = tokens::Revoked::parse(&key(2).public_key().to_string()).unwrap();
+    server.believe_tokens(Some(trust().with_revoked(std::sync::Arc::new(revoked))));
+    let said = said(server.verify(Version::V2, &data, now()));
+    assert!(said.starts_with("refused a request of up=ann: the token is revoked by "), "{said}");
+    server.believe_tokens(None);
+    assert_eq!(server.verify(Version::V2, &data, now()), Err(Denied::NoTrust));
+}
+
+#[test]
 fn whoever_cannot_verify_says_so() {
     let token = client_token("up=ann", 2, |_| ());
     let (ann, _folder) = open("ann", Holder::Client, &token, 2, |s| s.trust = None);

@@ -69,7 +69,7 @@ fn join_tokens_that_open_nothing() {
         (
             Anonymous,
             token(KeyPair::from_seed([9; 32]), |_| {}),
-            "refused: join token: the signature of the token does not fit",
+            "refused: join token: the signature of the token does not fit its issuer",
         ),
         (
             Anonymous,

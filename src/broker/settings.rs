@@ -2,7 +2,7 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::access::Access;
 use super::cluster::ClusterSettings;
@@ -40,6 +40,8 @@ pub struct Settings {
     /// Who vouches for certificates: live connections whose certificate it has revoked are closed when the broker looks at
     /// its connections again.
     pub authority: Option<Arc<Authority>>,
+    /// End of the validity of the certificate in it.
+    pub certificate_expires: Option<SystemTime>,
     /// Connections whose TLS handshake shows no certificate end with it, and INFO says so.
     pub tls_verify: bool,
     /// Whether INFO comes before or after the TLS handshake.
@@ -165,6 +167,7 @@ impl Default for Settings {
             access: Access::default(),
             tls: None,
             authority: None,
+            certificate_expires: None,
             tls_verify: false,
             tls_first: TlsFirst::No,
             websocket: None,

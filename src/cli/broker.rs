@@ -18,6 +18,7 @@ use crate::broker::{self, Broker};
 use crate::cli::command::{Command, Subcommand};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::expiry::ExpiryWatch;
 use crate::cli::{VERSION, daemon};
 use crate::config::{Config, Source};
 use crate::settings;
@@ -82,6 +83,7 @@ impl RunBroker {
             Err(error) => log::warn!("broker: cannot raise the limit of open files: {error}"),
         }
         let is_tls = settings.tls.is_some();
+        let mut expires = settings.certificate_expires;
         let broker = Broker::start(settings).map_err(|error| cannot_start(&error))?;
         let watch = watch.start(context, &broker);
         let authority = authority.start(context, &broker);
@@ -98,11 +100,18 @@ impl RunBroker {
         let ports_file = self.ports_file.as_deref();
         let _ports_file = ports_file.map(|path| PortsFile::write(path, &listening)).transpose()?;
         listening.announce(config.log_format == "nats");
-        let mut reloader = Reloader::new(config);
+        let mut _expiry = ExpiryWatch::start(context, "broker", move || expires);
+        let mut reloader = Reloader::new(config, expires);
         loop {
             context.set_grace(shutdown_limit(&reloader.current) + Duration::from_secs(1));
             match next_event(context, &broker, &mut signals).await {
-                Asked::Reload => reloader.reload(context, &broker),
+                Asked::Reload => {
+                    reloader.reload(context, &broker);
+                    if reloader.certificate_expires != expires {
+                        expires = reloader.certificate_expires;
+                        _expiry = ExpiryWatch::start(context, "broker", move || expires);
+                    }
+                }
                 Asked::Leave => {
                     watch.say_lame_duck().await;
                     leave_clients(&broker, context, reloader.current.network.lame_duck_duration)

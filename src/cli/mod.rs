@@ -14,6 +14,7 @@ mod daemon;
 mod demo;
 mod enroll;
 pub mod exit;
+mod expiry;
 pub mod facts;
 pub mod filters;
 pub mod find;

@@ -12,6 +12,7 @@ use crate::cli::command::{Command, Subcommand};
 use crate::cli::context::Context;
 use crate::cli::daemon;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::expiry::ExpiryWatch;
 use crate::config::{Config, Source};
 use crate::protocol::Version;
 use crate::security::Provider;
@@ -70,6 +71,9 @@ impl RunServer {
             daemon::write_pid(path)?;
         }
         let security = settings.security.clone();
+        let watched = security.clone();
+        let current = move || watched.certificate_expires();
+        let _expiry = ExpiryWatch::start(context, "server", current);
         let serving = server::run(settings, context.executor.clone(), context.interrupt.clone());
         smol::future::or(serving, reload_at_signals(context, &security, signals, started))
             .await

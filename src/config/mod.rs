@@ -31,7 +31,7 @@ pub use error::{Error, Warning};
 pub use logins::Logins;
 pub use store::Origin;
 pub use tokens::{Issuer, Tokens};
-pub use typed::{Audit, Choria, Nats, Network, Security};
+pub use typed::{Audit, Choria, Enrolment, Nats, Network, Security};
 pub use unsupported::{Severity, Unsupported};
 pub use value::Value;
 
@@ -130,6 +130,8 @@ pub struct Config {
     pub network: Network,
     /// Keys of identities and certificates.
     pub security: Security,
+    /// Keys of authorities that issue certificates.
+    pub enrolment: Enrolment,
     /// Whose tokens are trusted.
     pub tokens: Tokens,
     /// The own token, and who signs.
@@ -204,6 +206,7 @@ impl Config {
             choria: Choria::from(&store),
             network: Network::from(&store),
             security: Security::from(&store),
+            enrolment: Enrolment::from(&store),
             tokens: Tokens::from(&store),
             logins: Logins::from(&store),
             nats: Nats::from(&store),

@@ -301,6 +301,46 @@ impl Audit {
     }
 }
 
+/// Keys of authorities that issue certificates.
+#[derive(Debug, Clone)]
+pub struct Enrolment {
+    /// The host of the Puppet CA.
+    pub puppetca_host: String,
+    /// Its port.
+    pub puppetca_port: u16,
+    /// The Kubernetes namespace of certificate requests.
+    pub namespace: String,
+    /// The issuer that cert-manager asks.
+    pub issuer: String,
+    /// Replace requests that exist.
+    pub replace: bool,
+    /// Further names for the certificate.
+    pub alt_names: Vec<String>,
+    /// The version of the interface of cert-manager.
+    pub api_version: String,
+    /// Where the Kubernetes interface is.
+    pub url: String,
+    /// The folder of the service account.
+    pub service_account: PathBuf,
+}
+
+impl Enrolment {
+    pub(super) fn from(store: &Store) -> Self {
+        let name = |key: &str| format!("plugin.security.certmanager.{key}");
+        Self {
+            puppetca_host: store.text("plugin.choria.puppetca_host"),
+            puppetca_port: store.port("plugin.choria.puppetca_port"),
+            namespace: store.text(&name("namespace")),
+            issuer: store.text(&name("issuer")),
+            replace: store.flag(&name("replace")),
+            alt_names: store.list(&name("alt_names")),
+            api_version: store.text(&name("api_version")),
+            url: store.text(&name("url")),
+            service_account: store.path(&name("service_account")).unwrap_or_default(),
+        }
+    }
+}
+
 /// The login of brokers that want one.
 #[derive(Debug, Clone, Default)]
 pub struct Nats {

@@ -68,9 +68,9 @@ const RULES: &[Rule] = &[
     Rule {
         key: "plugin.security.provider",
         roles: ALL,
-        when: When::Is(&["pkcs11", "certmanager"]),
+        when: When::Is(&["pkcs11"]),
         severity: Severity::Refuse,
-        reason: "only the providers puppet, file and choria prove who is who",
+        reason: "keys on security tokens cannot be used",
     },
     refuse(
         "plugin.choria.network.stream.store",

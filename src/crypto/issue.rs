@@ -17,12 +17,11 @@ use super::der::{
 pub use super::key::KeyKind;
 use super::key::{self, PrivateKey, key_id};
 use super::x509::{
-    Certificate, NotACertificate, OID_COMMON_NAME, OID_SUBJECT_ALT_NAME, TAG_DNS, TAG_EMAIL,
-    TAG_IP, civil_from_days,
+    Certificate, NotACertificate, OID_BASIC_CONSTRAINTS, OID_COMMON_NAME, OID_SUBJECT_ALT_NAME,
+    TAG_DNS, TAG_EMAIL, TAG_IP, civil_from_days,
 };
 use super::{pem, random};
 
-const OID_BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
 const OID_KEY_USAGE: &[u8] = &[0x55, 0x1d, 15];
 const OID_EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 37];
 const OID_SUBJECT_KEY_ID: &[u8] = &[0x55, 0x1d, 14];

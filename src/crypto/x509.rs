@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::der::{self, Reader};
 
+pub(super) const OID_BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
 pub(super) const OID_COMMON_NAME: &[u8] = &[0x55, 4, 3];
 pub(super) const OID_SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 17];
 pub(super) const TAG_EMAIL: u8 = 0x81;
@@ -41,6 +42,7 @@ pub struct Certificate {
     not_before: SystemTime,
     not_after: SystemTime,
     public_key: Vec<u8>,
+    is_authority: bool,
 }
 
 impl Certificate {
@@ -74,6 +76,7 @@ impl Certificate {
             not_before,
             not_after,
             public_key: key.whole.to_vec(),
+            is_authority: false,
         };
         body.take_optional(0x81);
         body.take_optional(0x82);
@@ -129,6 +132,11 @@ impl Certificate {
         self.not_after
     }
 
+    /// Whether it may issue certificates: its basic constraints say so.
+    pub fn is_authority(&self) -> bool {
+        self.is_authority
+    }
+
     /// The SubjectPublicKeyInfo, DER.
     pub fn public_key_der(&self) -> &[u8] {
         &self.public_key
@@ -140,6 +148,10 @@ impl Certificate {
             let id = extension.take(der::OID)?;
             extension.take_optional(der::BOOLEAN);
             let contents = extension.take(der::OCTET_STRING)?;
+            if id == OID_BASIC_CONSTRAINTS {
+                let mut constraints = Reader::new(contents).enter(der::SEQUENCE)?;
+                self.is_authority = constraints.take_optional(der::BOOLEAN) == Some(&[0xff]);
+            }
             if id == OID_SUBJECT_ALT_NAME {
                 self.has_alternative_names = true;
                 self.read_names(Reader::new(contents).enter(der::SEQUENCE)?)?;

@@ -139,6 +139,20 @@ impl Authority {
         self.roots.iter().map(|root| root.der.clone())
     }
 
+    /// Verifies PEM certificates, the first of which has to be good for a client of this name: its common name or a DNS name.
+    ///
+    /// # Errors
+    /// Why they are refused.
+    pub fn verify_client(&self, pem: &[u8], name: &str, now: SystemTime) -> Result<(), Denied> {
+        let presented = Presented::from_pem(pem, name)?;
+        self.verify(&presented, now)?;
+        let proven = presented.names();
+        if proven.iter().any(|known| known == name) {
+            return Ok(());
+        }
+        Err(Denied::CallerMismatch { claimed: name.to_owned(), proven })
+    }
+
     /// Verifies that the chain leads to an authority, that every certificate is valid at `now`, and
     /// that the first one may be used as a client.
     pub(super) fn verify(&self, presented: &Presented, now: SystemTime) -> Result<(), Denied> {

@@ -152,7 +152,7 @@ impl Provider {
             return Err(SetupError { problems });
         }
         let engine = match settings.kind {
-            Kind::Puppet | Kind::File => {
+            Kind::Puppet | Kind::File | Kind::CertManager => {
                 let (pem, key) = (own.certificate_pem.clone(), own.key.as_deref());
                 let engine = x509::Engine::new(pem, key, own.authority.clone(), &settings);
                 Engine::Certificates(Box::new(engine))

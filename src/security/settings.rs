@@ -16,6 +16,8 @@ pub enum Kind {
     /// Tokens instead of certificates, `plugin.security.choria.*`: protocol v2. Certificate and key are for TLS only,
     /// and nobody but a broker needs them.
     Choria,
+    /// Made at the start by cert-manager, under `plugin.choria.ssldir`.
+    CertManager,
 }
 
 /// Settings of a [`super::Provider`], resolved from the configuration and the environment.
@@ -104,9 +106,9 @@ impl Settings {
             // Who connects needs a CA, brokers do not: see `Provider::client_tls`.
             (Kind::Choria, _) => is_named,
             // Requests are verified with it.
-            (Kind::Puppet | Kind::File, What::Ca) if self.anonymous_tls => !self.is_client(),
-            (Kind::Puppet | Kind::File, _) if self.anonymous_tls => false,
-            (Kind::Puppet | Kind::File, _) => self.tls,
+            (_, What::Ca) if self.anonymous_tls => !self.is_client(),
+            _ if self.anonymous_tls => false,
+            _ => self.tls,
         }
     }
 

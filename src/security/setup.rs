@@ -96,7 +96,7 @@ impl What {
                 Some(TokenKeys::Signer) => "plugin.choria.security.request_signer.seed_file",
                 Some(TokenKeys::Provider) | None => "plugin.security.choria.seed_file",
             },
-            (Kind::Puppet, _) => "plugin.choria.ssldir",
+            (Kind::Puppet | Kind::CertManager, _) => "plugin.choria.ssldir",
             (Kind::File, What::Certificate) => "plugin.security.file.certificate",
             (Kind::File, What::Key) => "plugin.security.file.key",
             (Kind::File, What::Ca) => "plugin.security.file.ca",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::access::set_access;
 use super::cluster::cluster;
-use super::{Insecure, Problem, provider, security, warn_of_doubts};
+use super::{Insecure, Problem, opened, warn_of_doubts};
 use crate::broker::{Settings, TlsFirst, WebSocket};
 use crate::config::{Config, Environment};
 use crate::security::Use;
@@ -38,13 +38,14 @@ pub fn broker(
         warn_of_clear_text(&settings);
         settings.cluster = cluster(config, ip, None)?;
     } else {
-        let provider = provider(security(config, env, insecure)?)?;
+        let provider = opened(config, env, insecure)?;
         warn_of_doubts(&provider, Use::Server, &config.identity);
         let tls = provider
             .server_tls()
             .map_err(|error| Problem::new(format!("TLS is not set up: {error}")))?;
         settings.tls = Some(tls);
         settings.authority = provider.authority().filter(|_| !insecure.no_verification);
+        settings.certificate_expires = provider.certificate_expires();
         settings.cluster = cluster(config, ip, Some(&provider))?;
     }
     Ok(settings)

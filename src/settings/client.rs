@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::{Insecure, Problem, connection, provider, security, signer};
+use super::{Insecure, Problem, connection, opened, signer};
 use crate::config::{Config, Environment};
 use crate::protocol::Request;
 use crate::rpc::ClientOptions;
@@ -20,8 +20,8 @@ pub fn rpc_client(
     executor: &Arc<smol::Executor<'static>>,
 ) -> Result<ClientOptions, Problem> {
     insecure.warn();
-    let security = provider(security(config, env, insecure)?)
-        .map_err(|problem| hint_of_login(config, problem))?;
+    let security =
+        opened(config, env, insecure).map_err(|problem| hint_of_login(config, problem))?;
     let signer = signer(config, env, insecure)?;
     if signer.is_none() {
         warn_of_refusal(config, &security);

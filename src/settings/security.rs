@@ -22,6 +22,7 @@ pub fn security(
         "puppet" => Kind::Puppet,
         "file" => Kind::File,
         "choria" => Kind::Choria,
+        "certmanager" => Kind::CertManager,
         other => {
             return Err(Problem::new(format!("security provider {other} is not supported yet")));
         }
@@ -31,6 +32,7 @@ pub fn security(
         Kind::Puppet => puppet_identity(config, env)?,
         Kind::File => file_identity(config, env, is_root),
         Kind::Choria => choria_identity(config, env)?,
+        Kind::CertManager => env.var("MCOLLECTIVE_CERTNAME").unwrap_or(&config.identity).to_owned(),
     };
     let mut settings = Settings::new(kind, &identity);
     match kind {
@@ -56,6 +58,15 @@ pub fn security(
             settings.ca = config.logins.ca.clone().unwrap_or_default();
             settings.trust = trust(config)?;
             settings.sign_replies = config.logins.sign_replies;
+        }
+        Kind::CertManager => {
+            let folder = config.choria.ssl_dir.clone().ok_or_else(|| {
+                Problem::new("the security provider certmanager has no folder for its files")
+                    .hint("set plugin.choria.ssldir")
+            })?;
+            settings.certificate = folder.join("cert.pem");
+            settings.key = folder.join("key.pem");
+            settings.ca = folder.join("ca.pem");
         }
     }
     settings.anonymous_tls = is_anonymous(config)?;

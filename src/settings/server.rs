@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Insecure, Problem, audit, connection, policies, provider, security, warn_of_doubts};
+use super::{Insecure, Problem, audit, connection, opened, policies, warn_of_doubts};
 use crate::config::{Config, Environment};
 use crate::enroll::renewal::Renewal;
 use crate::policy::{self, Authorizer};
@@ -21,7 +21,7 @@ pub fn server(
     insecure: Insecure,
     executor: &Arc<smol::Executor<'static>>,
 ) -> Result<Settings, Problem> {
-    let security = provider(security(&config, env, insecure)?)?;
+    let security = opened(&config, env, insecure)?;
     warn_of_doubts(&security, Use::Client, &config.identity);
     warn_of_classes(&config);
     let connection = connection(&config, env, &security, executor.clone())?;

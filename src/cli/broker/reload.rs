@@ -1,6 +1,7 @@
 //! SIGHUP: the configuration and the files it names are read again, and what can change in a running broker does.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use crate::broker::Broker;
 use crate::cli::changes::Changes;
@@ -46,11 +47,13 @@ pub struct Reloader {
     started: Config,
     /// As it is now.
     pub current: Config,
+    /// End of the validity of the certificate that is used now.
+    pub certificate_expires: Option<SystemTime>,
 }
 
 impl Reloader {
-    pub fn new(config: Config) -> Reloader {
-        Reloader { started: config.clone(), current: config }
+    pub fn new(config: Config, certificate_expires: Option<SystemTime>) -> Reloader {
+        Reloader { started: config.clone(), current: config, certificate_expires }
     }
 
     /// Reads everything again and applies it; says in the log what came of it. A mistake changes nothing.
@@ -75,6 +78,7 @@ impl Reloader {
         broker.reload(&settings).map_err(|error| refuse(&error))?;
         context.start_log_of(&config)?;
         self.current = config;
+        self.certificate_expires = settings.certificate_expires;
         Ok(changes)
     }
 }

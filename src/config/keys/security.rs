@@ -119,6 +119,18 @@ pub(super) const KEYS: &[Key] = &[
         "choria",
         "The Kubernetes namespace of the certificates",
     ),
+    key(
+        "plugin.security.certmanager.url",
+        Text,
+        "https://kubernetes.default.svc",
+        "Where the Kubernetes interface is",
+    ),
+    key(
+        "plugin.security.certmanager.service_account",
+        Path,
+        "/var/run/secrets/kubernetes.io/serviceaccount",
+        "The folder with token and ca.crt of the service account",
+    ),
     key("plugin.security.certmanager.issuer", Text, "", "The issuer to ask"),
     key("plugin.security.certmanager.replace", Boolean, "true", "Replace requests that exist"),
     key(

@@ -135,8 +135,9 @@ impl fmt::Display for FetchError {
         match self {
             FetchError::Address(reason) => write!(f, "the address cannot be used: {reason}"),
             FetchError::UnknownHost(host) => write!(f, "the name {host:?} cannot be resolved"),
+            // A CA of the same name with another key shows as a bad signature.
             FetchError::Tls(rustls::Error::InvalidCertificate(
-                rustls::CertificateError::UnknownIssuer,
+                rustls::CertificateError::UnknownIssuer | rustls::CertificateError::BadSignature,
             )) => f.write_str("TLS: its certificate was not issued by the CA that is trusted here"),
             FetchError::Tls(rustls::Error::InvalidCertificate(fault)) => {
                 write!(f, "TLS: its certificate is refused: {fault}")

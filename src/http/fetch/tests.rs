@@ -34,7 +34,8 @@ fn serve(answer: &'static str, seen: Option<flume::Sender<String>>) -> Peer {
         .with_single_cert(chain, key)
         .unwrap();
     let config = Arc::new(config);
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = crate::sys::listen("127.0.0.1:0".parse().unwrap(), 128).unwrap();
+    listener.set_nonblocking(false).unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for socket in listener.incoming().map_while(Result::ok) {

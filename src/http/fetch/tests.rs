@@ -18,6 +18,7 @@ struct Peer {
 }
 
 /// Answers each connection with `answer`, after it has read a head that it leaves in `seen`.
+#[allow(clippy::disallowed_methods, reason = "a test server with one client at a time")]
 fn serve(answer: &'static str, seen: Option<flume::Sender<String>>) -> Peer {
     let now = SystemTime::now();
     let issuer = Issuer::new_p256("Fetch CA", now).unwrap();

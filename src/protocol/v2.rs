@@ -260,7 +260,8 @@ fn nanos(time: SystemTime) -> i64 {
 
 /// Every number of nanoseconds lies within 300 years of 1970, which every clock can show.
 fn from_nanos(nanos: i64) -> SystemTime {
-    let distance = Duration::from_nanos(nanos.unsigned_abs());
+    // The first number has no counterpart and becomes the second.
+    let distance = Duration::from_nanos(nanos.max(-i64::MAX).unsigned_abs());
     if nanos < 0 { SystemTime::UNIX_EPOCH - distance } else { SystemTime::UNIX_EPOCH + distance }
 }
 

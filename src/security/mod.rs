@@ -1,7 +1,8 @@
 //! Who may say what: providers, request signing and verification, replay.
 //!
 //! [`Provider`] holds the files of one identity and does everything that needs them: it signs requests,
-//! verifies those of others, seals and opens replies, and makes the TLS settings. It takes settings
+//! verifies those of others, seals and opens replies, and makes the TLS settings. Callers are proven by certificates
+//! (`x509`, protocol v1) or by tokens (`token`, protocol v2), never by both. It takes settings
 //! that were already resolved and never looks at the configuration or the environment.
 //! Whatever is in doubt is refused, with a reason in [`Denied`].
 

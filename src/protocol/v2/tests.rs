@@ -172,6 +172,6 @@ fn times_keep_their_nanoseconds() {
     for value in [i64::MIN + 1, -1, 0, 1, 1_700_000_000_123_456_789, i64::MAX] {
         assert_eq!(nanos(from_nanos(value)), value);
     }
-    let _ = from_nanos(i64::MIN);
+    assert_eq!(nanos(from_nanos(i64::MIN)), -i64::MAX);
     assert_eq!(nanos(SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40)), i64::MAX);
 }

@@ -72,6 +72,7 @@ fn fault_words(fault: &rustls::CertificateError) -> String {
         rustls::CertificateError::ExpiredRevocationList => {
             "the revocation list has expired".to_owned()
         }
+        rustls::CertificateError::Other(other) => other.0.to_string(),
         fault => fault.to_string(),
     }
 }

@@ -123,6 +123,11 @@ impl Authority {
         Ok(self)
     }
 
+    /// Looks now whether more was revoked.
+    pub fn refresh_revocation(&self) {
+        self.revocation.iter().for_each(Revocation::refresh);
+    }
+
     /// Whether a certificate in DER that was verified earlier has been revoked since.
     pub fn is_revoked(&self, der: &[u8]) -> bool {
         let Some(revocation) = &self.revocation else { return false };

@@ -72,6 +72,13 @@ impl Revocation {
         state.lists.clone()
     }
 
+    /// Looks at the file now, however short the time since the last look is.
+    pub(super) fn refresh(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.looked = Instant::now();
+        self.look_again(&mut state);
+    }
+
     fn look_again(&self, state: &mut State) {
         let stamp = std::fs::metadata(&self.path).ok().map(|data| stamp_of(&data));
         if stamp == state.stamp {
@@ -194,6 +201,16 @@ mod tests {
         assert_eq!(verdict(&trusted, &ann, now()), "refused certificate ann: it was revoked");
         assert_eq!(verdict(&trusted, &bob, now()), "believed");
         assert!(trusted.is_revoked(&ann.chain[0]) && !trusted.is_revoked(&bob.chain[0]));
+        // Nobody waits for the next look who asks for one.
+        let patient = Authority::from_pem(authority().ca_pem().as_bytes()).unwrap();
+        let patient = patient.with_revocation(&path).unwrap();
+        folder.write("new", &list(authority(), &[&ann, &bob], 3, DAY));
+        std::fs::rename(folder.path("new"), &path).unwrap();
+        assert!(!patient.is_revoked(&bob.chain[0]));
+        patient.refresh_revocation();
+        assert!(patient.is_revoked(&bob.chain[0]));
+        folder.write("crl.pem", &list(authority(), &[&ann], 4, DAY));
+        assert_eq!(verdict(&trusted, &bob, now()), "believed");
         // A file that is of no use changes nothing.
         folder.write("crl.pem", "nothing");
         assert_eq!(verdict(&trusted, &ann, now()), "refused certificate ann: it was revoked");

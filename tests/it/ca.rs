@@ -114,7 +114,12 @@ fn a_person_without_puppet_has_a_secure_network_in_a_minute() {
     let network = Network::start("ca-minute", "");
     let node = network.token(&["--name", "*.example.net", "--uses", "2"]);
     succeed(network.enroll(&node, "web1.example.net"));
-    let _server = network.server("web1.example.net", "");
+    let policies = network.file("policies");
+    fs::create_dir(&policies).expect("a folder");
+    let policy = "policy default deny\nallow\tchoria=alice.mcollective\t*\t*\t*\n";
+    fs::write(policies.join("default.policy"), policy).expect("a policy");
+    let authorized = "rpcauthorization = true\nplugin.actionpolicy.enable_default = y\n";
+    let _server = network.server("web1.example.net", authorized);
     let person = network.token(&["--name", "alice.mcollective"]);
     succeed(network.enroll(&person, "alice.mcollective"));
     let done = succeed(network.rpc("alice.mcollective", &["rpc", "rpcutil", "ping", "--json"]));
@@ -178,13 +183,9 @@ fn tokens_that_let_nobody_in() {
     assert!(text.contains("n1.example.net has a certificate for another key"), "{text}");
     // Of another authority: neither side believes the other.
     let stranger = Network::start("ca-stranger", "");
-    let foreign = stranger.token(&[
-        "--name",
-        "*.example.net",
-        "--broker",
-        &format!("localhost:{}", network.port),
-    ]);
-    let foreign_first = foreign.clone();
+    let ours = format!("localhost:{}", network.port);
+    let foreign = stranger.ca(&["token", "--broker", &ours, "--name", "*.example.net"]);
+    let foreign_first = succeed(foreign).stdout.trim().to_owned();
     drop(stranger);
     let text = refused(&foreign_first, "n4.example.net");
     assert!(

@@ -71,6 +71,9 @@ impl Observer {
     /// Has the broker look at its connections again: those are closed whose certificate was revoked, or who would not be let
     /// in any more.
     pub fn review_connections(&self) {
+        if let Some(authority) = &self.settings().0.authority {
+            authority.refresh_revocation();
+        }
         self.shared.homes.iter().for_each(|home| home.post(Mail::Readmit));
     }
 

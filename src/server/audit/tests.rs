@@ -38,6 +38,26 @@ fn a_line_is_that_of_the_reference_with_outcome_and_reason() {
 }
 
 #[test]
+fn the_reference_writes_the_same_bytes() {
+    // What go-choria 0.30.2 wrote about this request, without the brace at its end.
+    let theirs = concat!(
+        r#"{"timestamp":"2026-11-23T00:56:11.231742+0000","#,
+        r#""request_id":"c90cb794633645e5b60eaf60bc194d62","request_time":1795395371,"#,
+        r#""caller":"choria=alice.mcollective","sender":"sh\u003cell","agent":"rpcutil","#,
+        r#""action":"get_fact","data":{"fact":"os.\u003ca\u003e\u0026ü","b":1.50,"a":[1e3,"\u2028\n"]}"#,
+    );
+    let body = r#"{"agent":"rpcutil","action":"get_fact","data": {"fact" : "os.<a>&ü", "b":1.50, "a":[1e3, "\u2028\n"]}}"#;
+    let mut request = request(body);
+    request.id = "c90cb794633645e5b60eaf60bc194d62".to_owned();
+    request.caller = "choria=alice.mcollective".to_owned();
+    request.sender = "sh<ell".to_owned();
+    request.time = UNIX_EPOCH + Duration::from_secs(1_795_395_371);
+    let now = UNIX_EPOCH + Duration::new(1_795_395_371, 231_742_000);
+    let ours = String::from_utf8(line(&request, Outcome::Allowed, "", now)).unwrap();
+    assert_eq!(ours, format!("{theirs},\"outcome\":\"allowed\",\"reason\":\"\"}}\n"));
+}
+
+#[test]
 fn every_request_gives_one_line_of_json() {
     for (body, action, data) in [
         ("", "", json!({})),

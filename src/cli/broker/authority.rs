@@ -112,7 +112,7 @@ async fn serve_once(
 }
 
 async fn answer(service: &Arc<Service>, wire: &Wire, question: Received) -> std::io::Result<()> {
-    let Some(reply) = question.reply else { return Ok(()) };
+    let Some(reply) = question.reply.filter(|reply| is_inbox(reply)) else { return Ok(()) };
     let service = service.clone();
     // It signs, and waits for the disk.
     let answer = smol::unblock(move || {
@@ -124,6 +124,14 @@ async fn answer(service: &Arc<Service>, wire: &Wire, question: Received) -> std:
         }
     });
     wire.publish(&reply, &answer.await).await
+}
+
+/// Whether answers may go there. We may publish on every subject, and do not do so for those who may not.
+fn is_inbox(subject: &str) -> bool {
+    let starts_well = ["_INBOX", wire::REPLIES]
+        .iter()
+        .any(|start| subject.strip_prefix(start).is_some_and(|rest| rest.starts_with('.')));
+    starts_well || subject.split('.').nth(1) == Some("reply")
 }
 
 /// Keeps the list of revoked certificates fresh, and has the broker look at its connections when it has changed.
@@ -153,4 +161,26 @@ async fn watch(service: Arc<Service>, observer: Observer) {
 fn stamp(path: &Path) -> Option<(u64, i64, i64)> {
     let of = |data: Metadata| (data.ino(), data.mtime(), data.mtime_nsec());
     std::fs::metadata(path).ok().map(of)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_go_to_inboxes_only() {
+        for subject in ["_INBOX.a", "choria.ca.reply.0f.a", "mcollective.reply.0f.1"] {
+            assert!(is_inbox(subject), "{subject}");
+        }
+        for subject in [
+            "",
+            "_INBOXES.a",
+            "choria.ca.enroll",
+            "mcollective.broadcast.agent.x",
+            "a.b.reply",
+            "$SYS.x",
+        ] {
+            assert!(!is_inbox(subject), "{subject}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::support::{Broker, Client, Folder, Pki, Server, ServerOptions};
+use super::support::{Broker, Client, Folder, Organization, Pki, Server, ServerOptions};
 
 const ALICE: &str = "choria=alice.mcollective";
 const PREVIEW: &str = "policy default deny\nallow\tchoria=alice.mcollective\t*\t*\t*\n";
@@ -121,6 +121,42 @@ fn a_server_follows_rego_policies() {
         assert_eq!((code, message.as_str()), expected, "{body}");
     }
     scene.nodes[0].server.process.wait_for_line("the Rego policy gives no decision");
+}
+
+#[test]
+fn a_server_follows_the_policy_in_the_token_of_the_caller() {
+    let folder = Folder::new("policy_token");
+    let organization = Organization::new();
+    let broker = organization.broker(&folder);
+    let node = "t1.example.net";
+    let extra = organization.server_lines(&folder, node)
+        + &organization.issuer_lines()
+        + "rpcauthorization = true\nrpcauthprovider = aaasvc\n";
+    let options = ServerOptions { extra: &extra, ..ServerOptions::default() };
+    let mut server = Server::start(&folder, node, broker.port, &options);
+    let rego = |body: &str| {
+        format!("package io.choria.aaasvc\n\ndefault allow = false\n\nallow if {body}\n")
+    };
+    let cases: [(&[&str], String, bool); 7] = [
+        (&[], String::new(), false),
+        (&["*"], String::new(), true),
+        (&["service.*", "rpcutil.ping"], String::new(), true),
+        (&["rpcutil.inventory"], String::new(), false),
+        (&["rpcutil"], String::new(), false),
+        (&[], rego("input.claims.callerid == \"up=user5\""), cfg!(feature = "rego")),
+        (&[], rego("requires_fact_filter(\"country=mt\")"), false),
+    ];
+    for (index, (agents, opa_policy, allowed)) in cases.into_iter().enumerate() {
+        let caller = format!("up=user{index}");
+        let client = organization.client(&folder, broker.port, &caller, |claims| {
+            claims.agents = agents.iter().map(|agent| (*agent).to_owned()).collect();
+            claims.opa_policy = opa_policy;
+        });
+        let expected = if allowed { (0, "OK") } else { (1, DENIED) };
+        let (code, message) = ping(&client, node);
+        assert_eq!((code, message.as_str()), expected, "case {index}");
+    }
+    server.process.wait_for_line("the token of the caller does not list the agent and action");
 }
 
 #[test]

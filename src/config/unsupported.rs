@@ -122,6 +122,11 @@ const RULES: &[Rule] = &[
         "this server would not be reached through its federation",
     ),
     warn(
+        "plugin.regopolicy.tracing",
+        SERVER,
+        "how a Rego policy comes to its answer is not logged",
+    ),
+    warn(
         "plugin.choria.services.registry.cache",
         CLIENT,
         "agent descriptions are only looked for in libdir",

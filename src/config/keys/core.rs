@@ -124,7 +124,7 @@ pub(super) const KEYS: &[Key] = &[
         "plugin.actionpolicy.allow_unconfigured",
         Boolean,
         "n",
-        "Allow agents that have no policy file",
+        "Allow what a policy without a default line says nothing about",
     ),
     key(
         "plugin.actionpolicy.enable_default",

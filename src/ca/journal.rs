@@ -107,7 +107,7 @@ pub(super) enum Line {
 #[derive(Debug, Default)]
 pub(super) struct State {
     records: BTreeMap<String, Record>,
-    /// Serial numbers by name, oldest first.
+    /// Serial numbers by name in small letters, oldest first: hosts are the same in any letters.
     by_name: HashMap<String, Vec<String>>,
     /// Certificates issued with a token.
     uses: HashMap<String, Vec<String>>,
@@ -119,7 +119,8 @@ impl State {
         match line {
             Line::Issued { record, .. } => {
                 let serial = record.serial.clone();
-                self.by_name.entry(record.name.clone()).or_default().push(serial.clone());
+                let name = record.name.to_ascii_lowercase();
+                self.by_name.entry(name).or_default().push(serial.clone());
                 if let By::Token(id) = &record.by {
                     self.uses.entry(id.clone()).or_default().push(serial.clone());
                 }
@@ -145,9 +146,9 @@ impl State {
         self.records.get(serial)
     }
 
-    /// The certificates of this name, oldest first.
+    /// The certificates of this name, in whatever letters, oldest first.
     pub fn of_name(&self, name: &str) -> impl DoubleEndedIterator<Item = &Record> {
-        let serials = self.by_name.get(name).into_iter().flatten();
+        let serials = self.by_name.get(&name.to_ascii_lowercase()).into_iter().flatten();
         serials.filter_map(|serial| self.records.get(serial))
     }
 

@@ -79,7 +79,7 @@ impl Service {
         let made = self.ca.crl().ok().and_then(|text| crl::read(&text).ok()?.pop());
         let age = made.and_then(|list| now.duration_since(list.this_update).ok());
         match age {
-            Some(age) if age < CRL_AGE => Ok(()),
+            Some(age) if age < CRL_AGE => self.ca.complete_crl(now),
             _ => self.ca.refresh_crl(now),
         }
     }
@@ -157,7 +157,8 @@ impl Service {
         let name = request.common_name().unwrap_or_default().to_owned();
         let key = hash::sha256_hex(request.public_key_der());
         let mut turn = self.ca.turn()?;
-        let last = turn.state().of_name(&name).rfind(|record| record.key_sha256 == key).cloned();
+        let is_last = |record: &&Record| record.name == name && record.key_sha256 == key;
+        let last = turn.state().of_name(&name).rfind(is_last).cloned();
         let last = last.ok_or_else(|| Refused::Unknown(name.chars().take(128).collect()))?;
         if last.revoked.is_some() {
             return Err(Refused::Revoked(name).into());

@@ -263,6 +263,8 @@ impl Ca {
         }
         let valid: Vec<Record> = found.into_iter().filter(|it| it.revoked.is_none()).collect();
         if valid.is_empty() {
+            // The attempt that revoked it may have failed to write the list.
+            turn.write_missing(now)?;
             return Err(Refused::Revoked(which.to_owned()).into());
         }
         for record in &valid {
@@ -270,6 +272,15 @@ impl Ca {
         }
         turn.write_crl(now)?;
         Ok(valid)
+    }
+
+    /// Makes a new list of revoked certificates when the one there is names too few: what was revoked is on record before
+    /// the list is written, which may fail.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn complete_crl(&self, now: SystemTime) -> Result<(), Error> {
+        self.turn()?.write_missing(now)
     }
 
     /// Makes a new list of revoked certificates, so that it lasts.
@@ -442,11 +453,24 @@ impl Turn<'_> {
         })
     }
 
-    fn write_crl(&self, now: SystemTime) -> Result<(), Error> {
-        let path = self.ca.crl_file();
+    /// What stands in the list.
+    fn entries(&self, now: SystemTime) -> Vec<Entry> {
         let recent = time::unix_secs(now - CRL_TAIL);
         let revoked = self.loaded.state.records().filter(|record| record.not_after >= recent);
-        let entries: Vec<Entry> = revoked.filter_map(entry).collect();
+        revoked.filter_map(entry).collect()
+    }
+
+    fn write_missing(&self, now: SystemTime) -> Result<(), Error> {
+        let list = self.ca.crl().ok().and_then(|text| crl::read(&text).ok()?.pop());
+        let is_whole = list.is_some_and(|list| {
+            self.entries(now).iter().all(|entry| list.serials.contains(&entry.serial))
+        });
+        if is_whole { Ok(()) } else { self.write_crl(now) }
+    }
+
+    fn write_crl(&self, now: SystemTime) -> Result<(), Error> {
+        let path = self.ca.crl_file();
+        let entries = self.entries(now);
         // Numbers must grow, also when the clock goes back.
         let last = read(&path).ok().and_then(|text| crl::read(&text).ok()?.pop());
         let last = last.map_or(0, |list| {

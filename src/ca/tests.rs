@@ -101,6 +101,49 @@ fn the_folder_is_made_once_and_keeps_its_secrets() {
 }
 
 #[test]
+fn a_name_in_other_letters_is_the_same_name() {
+    let folder = Folder::new();
+    let ca = folder.ca();
+    let (first, second) = (key(), key());
+    ca.issue(&order("b1.example.net", &first), now()).unwrap();
+    let other = refused(ca.issue(&order("B1.example.net", &second), now()));
+    assert!(other.starts_with("B1.example.net has a certificate for another key"), "{other}");
+    ca.issue(&order("B1.example.net", &first), now()).unwrap();
+    assert_eq!(ca.revoke("b1.Example.net", Reason::Superseded, now()).unwrap().len(), 2);
+}
+
+#[test]
+fn a_list_that_could_not_be_written_is_written_later() {
+    let folder = Folder::new();
+    let ca = folder.ca();
+    let listed = || crl::read(&ca.crl().unwrap()).unwrap()[0].serials.len();
+    // Nothing can take the place of a folder that is not empty.
+    let without_list = |work: &dyn Fn()| {
+        let text = ca.crl().unwrap();
+        std::fs::remove_file(ca.crl_file()).unwrap();
+        std::fs::create_dir_all(ca.crl_file().join("in the way")).unwrap();
+        work();
+        std::fs::remove_dir_all(ca.crl_file()).unwrap();
+        std::fs::write(ca.crl_file(), text).unwrap();
+    };
+    for name in ["n1", "n2"] {
+        ca.issue(&order(name, &key()), now()).unwrap();
+    }
+    without_list(&|| assert!(ca.revoke("n1", Reason::Superseded, now()).is_err()));
+    assert_eq!(listed(), 0);
+    assert_eq!(
+        refused(ca.revoke("n1", Reason::Superseded, now())),
+        "the certificate of n1 was revoked"
+    );
+    assert_eq!(listed(), 1);
+    let replacing = Order { replaces: true, ..order("n2", &key()) };
+    without_list(&|| assert!(ca.issue(&replacing, now()).is_err()));
+    assert_eq!(listed(), 1);
+    Service::new(Arc::new(Ca::open(&folder.0).unwrap())).refresh(now()).unwrap();
+    assert_eq!(listed(), 2);
+}
+
+#[test]
 fn a_name_belongs_to_one_key() {
     let folder = Folder::new();
     let ca = folder.ca();

@@ -11,6 +11,7 @@ use data_encoding::HEXLOWER;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
+use super::renewal::is_better;
 use crate::ca::files::{Shelf, Unwritten};
 use crate::ca::join::{self, BadToken, Claims};
 use crate::ca::wire::{self, Answer, Question};
@@ -224,11 +225,17 @@ fn check(
     key: &PrivateKey,
     now: SystemTime,
 ) -> Result<SystemTime, Error> {
-    let ca = CertificateDer::from_pem_slice(answer.ca.as_bytes())
-        .map_err(|_| Error::Answer("it has no CA certificate".to_owned()))?;
+    let unfit = |text: &str| Error::Answer(text.to_owned());
+    // All of it would be trusted from now on, and the broker on the way could have added to it.
+    let mut certificates = CertificateDer::pem_slice_iter(answer.ca.as_bytes());
+    let (Some(Ok(ca)), None) = (certificates.next(), certificates.next()) else {
+        return Err(unfit("it has to hold one CA certificate"));
+    };
     if sha256_hex(&ca) != claims.fingerprint {
-        let text = "the CA certificate is not the one of the join token";
-        return Err(Error::Answer(text.to_owned()));
+        return Err(unfit("the CA certificate is not the one of the join token"));
+    }
+    if !answer.crl.is_empty() {
+        is_better(&answer.crl, "", &answer.ca, now).map_err(Error::Answer)?;
     }
     check_certificate(answer, name, key, now).map_err(Error::Answer)
 }
@@ -252,4 +259,51 @@ pub(super) fn check_certificate(
     let authority = Authority::from_pem(answer.ca.as_bytes())?;
     authority.verify_pem(answer.certificate.as_bytes(), now).map_err(|error| error.to_string())?;
     Ok(read.not_after())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::crl;
+    use crate::crypto::issue::{Authority as Issuer, LeafRequest};
+
+    #[test]
+    fn an_answer_brings_nothing_that_the_token_does_not_name() {
+        let now = SystemTime::now();
+        let day = Duration::from_secs(86_400);
+        let issuer = Issuer::new_p256("Test CA", now).unwrap();
+        let impostor = Issuer::new_p256("Test CA", now).unwrap();
+        let key = PrivateKey::generate(KeyKind::P256).unwrap();
+        let request = LeafRequest::new("n1", now, day);
+        let certificate = issuer.certify_public_key(&request, &key.public_key_info()).unwrap();
+        let mut claims = Claims::new(vec!["n1".to_owned()], now, day);
+        let der = CertificateDer::from_pem_slice(issuer.ca_pem().as_bytes()).unwrap();
+        claims.fingerprint = sha256_hex(&der);
+        let list = |from: &Issuer| crl::sign(from, &[], 1, now, day).unwrap();
+        let error = |ca: String, crl: String| {
+            let certificate = certificate.clone();
+            let answer = Answer { certificate, ca, crl, ..Answer::default() };
+            check(&answer, &claims, "n1", &key, now).err().map(|error| error.to_string())
+        };
+        let start = "the answer of the certificate authority is not accepted: ";
+        let (ours, theirs) = (issuer.ca_pem(), impostor.ca_pem());
+        for (ca, crl, expected) in [
+            (ours.to_owned(), String::new(), None),
+            (ours.to_owned(), list(&issuer), None),
+            (format!("{ours}{theirs}"), String::new(), Some("it has to hold one CA certificate")),
+            (String::new(), String::new(), Some("it has to hold one CA certificate")),
+            (
+                theirs.to_owned(),
+                String::new(),
+                Some("the CA certificate is not the one of the join token"),
+            ),
+            (
+                ours.to_owned(),
+                list(&impostor),
+                Some("the list is not signed by the trusted authority"),
+            ),
+        ] {
+            assert_eq!(error(ca, crl), expected.map(|text| format!("{start}{text}")));
+        }
+    }
 }

@@ -145,7 +145,12 @@ async fn fetch_list(renewal: &Renewal, client: &Client) -> Result<bool, String> 
 }
 
 /// Whether a list is to take the place of another one: it is genuine, in force and newer.
-fn is_better(offered: &str, current: &str, ca: &str, now: SystemTime) -> Result<bool, String> {
+pub(super) fn is_better(
+    offered: &str,
+    current: &str,
+    ca: &str,
+    now: SystemTime,
+) -> Result<bool, String> {
     let offered = crl::read(offered)?;
     let [list] = &offered[..] else { return Err("there is more than one list".to_owned()) };
     let is_genuine = CertificateDer::pem_slice_iter(ca.as_bytes()).flatten().any(|der| {

@@ -4,6 +4,7 @@
 //! issuer, or with one that has expired, a certificate is refused. A file that cannot be read any more leaves those lists
 //! in force that were read last, until they expire.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::Read as _;
@@ -138,13 +139,21 @@ fn load(path: &Path) -> Result<(Lists, Stamp), String> {
     if text.len() as u64 > crl::BYTES_MAX {
         return Err(format!("it is larger than {} bytes", crl::BYTES_MAX));
     }
-    let plain = crl::read(&text)?;
+    let mut plain = crl::read(&text)?;
+    plain.sort_by(newest_first);
     let checked = plain
         .iter()
         .map(|list| OwnedCertRevocationList::from_der(&list.der).map(CertRevocationList::from))
         .collect::<Result<_, _>>()
         .map_err(|error| format!("a list in it cannot be used: {error}"))?;
     Ok((Lists { plain, checked }, stamp_of(&data)))
+}
+
+/// webpki asks the first list of an issuer only, so an old one that still stands in the file must not come first.
+fn newest_first(one: &List, other: &List) -> Ordering {
+    let newer = |list: &List, than: &List| list.is_newer_than(than);
+    let by_age = newer(other, one).cmp(&newer(one, other));
+    one.issuer_der.cmp(&other.issuer_der).then(by_age)
 }
 
 fn stamp_of(data: &Metadata) -> Stamp {
@@ -216,6 +225,21 @@ mod tests {
         assert_eq!(verdict(&trusted, &ann, now()), "refused certificate ann: it was revoked");
         std::fs::remove_file(&path).unwrap();
         assert_eq!(verdict(&trusted, &bob, now()), "believed");
+    }
+
+    #[test]
+    fn the_newest_list_of_an_issuer_counts_wherever_it_stands() {
+        let folder = Folder::new();
+        let ann = presented(authority(), "ann");
+        let old = list(authority(), &[], 1, DAY);
+        let new = list(authority(), &[&ann], 2, DAY);
+        let other = list(&Issuer::new_p256("Another CA", now()).unwrap(), &[], 9, DAY);
+        for text in [format!("{old}{new}"), format!("{new}{old}"), format!("{old}{other}{new}")] {
+            let path = folder.write("crl.pem", &text);
+            let trusted = Authority::from_pem(authority().ca_pem().as_bytes()).unwrap();
+            let trusted = trusted.with_revocation(&path).unwrap();
+            assert_eq!(verdict(&trusted, &ann, now()), "refused certificate ann: it was revoked");
+        }
     }
 
     #[test]

@@ -95,7 +95,8 @@ impl fmt::Display for Denied {
             Self::NothingTrusted => f.write_str("no issuer and no signer of tokens is trusted"),
             Self::NoOrganization => f.write_str("the token names no organization"),
             Self::UnknownOrganization { organization } => {
-                write!(f, "no issuer is known for the organization {organization:?} of the token")
+                let name = short(organization);
+                write!(f, "no issuer is known for the organization {name:?} of the token")
             }
             Self::KeyKind { algorithm } => {
                 write!(f, "the algorithm {algorithm} of the token does not fit the kind of the key")
@@ -118,6 +119,7 @@ impl fmt::Display for Denied {
             Self::Revoked { entry } => write!(f, "the token is revoked by {entry}"),
             Self::NotADelegator => f.write_str("the signer may not sign requests of others"),
             Self::ForeignDelegator { caller, signer } => {
+                let (signer, caller) = (short(signer), short(caller));
                 write!(f, "the signer belongs to {signer:?}, the caller to {caller:?}")
             }
         }
@@ -125,6 +127,13 @@ impl fmt::Display for Denied {
 }
 
 impl std::error::Error for Denied {}
+
+/// Characters of a name that are shown. Everybody can send a token that names something long, without being known.
+const SHOWN_MAX: usize = 128;
+
+fn short(name: &str) -> String {
+    name.chars().take(SHOWN_MAX).collect()
+}
 
 impl From<Fault> for Denied {
     fn from(fault: Fault) -> Self {
@@ -135,5 +144,22 @@ impl From<Fault> for Denied {
 impl From<ChainFault> for Denied {
     fn from(fault: ChainFault) -> Self {
         Self::Chain(fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_names_in_tokens_do_not_fill_logs() {
+        let long = "ü".repeat(10_000);
+        for denied in [
+            Denied::UnknownOrganization { organization: long.clone() },
+            Denied::ForeignDelegator { caller: long.clone(), signer: long.clone() },
+        ] {
+            let text = denied.to_string();
+            assert!(text.contains("üüü") && text.chars().count() < 400, "{}", text.len());
+        }
     }
 }

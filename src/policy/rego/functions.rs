@@ -12,6 +12,9 @@ use crate::protocol::filter::{FactFilter, Filter};
 /// The result of a function; the interpreter wants this type.
 type Result<T> = std::result::Result<T, anyhow::Error>;
 
+/// Numbers in a range.
+const RANGE_MAX: u64 = 100_000;
+
 /// Whether a filter has what a text says.
 type AboutFilter = fn(&Filter, &str) -> Result<bool>;
 /// A part of a time.
@@ -20,6 +23,7 @@ type PartOfTime = fn(&jiff::Zoned) -> Value;
 /// Adds the functions; those about the filter only where there is one.
 pub(super) fn add(engine: &mut Engine, filter: Option<&Filter>) -> Result<()> {
     add_time(engine)?;
+    add_bounds(engine)?;
     let Some(filter) = filter else { return Ok(()) };
     let filter = Arc::new(filter.clone());
     let asked = filter.clone();
@@ -54,6 +58,28 @@ fn has_fact(filter: &Filter, text: &str) -> Result<bool> {
     Ok(filter.facts.contains(&FactFilter::parse(text)?))
 }
 
+/// Functions of the language whose result may be as large as a number says. The interpreter's own ask for all the memory at
+/// once, and a process that does not get it ends.
+fn add_bounds(engine: &mut Engine) -> Result<()> {
+    let range = |arguments: Vec<Value>| {
+        let (from, to) = (whole(&arguments, 0)?, whole(&arguments, 1)?);
+        if from.abs_diff(to) >= RANGE_MAX {
+            anyhow::bail!("a range has {RANGE_MAX} numbers at most");
+        }
+        let numbers: Vec<Value> = match from <= to {
+            true => (from..=to).map(Value::from).collect(),
+            false => (to..=from).rev().map(Value::from).collect(),
+        };
+        Ok(Value::from(numbers))
+    };
+    engine.add_extension("numbers.range".to_owned(), 2, Box::new(range))?;
+    for (name, arguments) in [("numbers.range_step", 3), ("bits.lsh", 2)] {
+        let refused = move |_: Vec<Value>| anyhow::bail!("{name} is not supported");
+        engine.add_extension(name.to_owned(), arguments, Box::new(refused))?;
+    }
+    Ok(())
+}
+
 /// The functions of OPA that maintenance windows are written with. The crate's own need a second library for time.
 fn add_time(engine: &mut Engine) -> Result<()> {
     engine.add_extension(
@@ -86,6 +112,11 @@ fn text(arguments: &[Value], index: usize) -> Result<&str> {
         Some(Value::String(text)) => Ok(text),
         _ => Err(anyhow::anyhow!("a text is expected")),
     }
+}
+
+fn whole(arguments: &[Value], index: usize) -> Result<i64> {
+    let expected = || anyhow::anyhow!("a whole number is expected");
+    arguments.get(index).ok_or_else(expected)?.as_i64().map_err(|_| expected())
 }
 
 /// A time as its nanoseconds since 1970, or these and the name of a zone.

@@ -129,3 +129,19 @@ fn evaluations_end() {
     let long = format!("{HEAD}{}", "# x\n".repeat(3_000));
     assert!(ask(&long, json!({})).is_err());
 }
+
+#[test]
+fn a_number_does_not_ask_for_all_the_memory() {
+    for (call, expected) in [
+        ("count(numbers.range(1, 100000)) == 100000", true),
+        ("numbers.range(3, 1) == [3, 2, 1]", true),
+        ("numbers.range(2, 2) == [2]", true),
+        ("count(numbers.range(1, input.count)) > 0", false),
+        ("count(numbers.range_step(1, input.count, 1)) > 0", false),
+        ("bits.lsh(1, 4000000000) > 0", false),
+    ] {
+        let answer =
+            ask(&format!("{HEAD}allow if {call}\n"), json!({"count": 1_000_000_000_000_000_i64}));
+        assert_eq!(answer.unwrap_or_default(), expected, "{call}");
+    }
+}

@@ -12,6 +12,7 @@ mod refusal;
 mod rights;
 mod tokens;
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -29,8 +30,8 @@ use super::permissions::Permissions;
 use crate::ca::wire;
 use crate::util::secret::Secret;
 
-/// What a connection shows of itself.
-#[derive(Debug, Clone, Copy)]
+/// What a connection shows of itself. Its `Debug` form shows no secret.
+#[derive(Clone, Copy)]
 pub(super) struct Attempt<'a> {
     /// Where it comes from.
     pub address: IpAddr,
@@ -46,6 +47,15 @@ pub(super) struct Attempt<'a> {
     pub now: SystemTime,
     /// The same moment in milliseconds of the broker.
     pub now_ms: u64,
+}
+
+impl fmt::Debug for Attempt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempt")
+            .field("address", &self.address)
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What TLS has shown.

@@ -70,6 +70,13 @@ fn shown(result: Result<Entry, Refusal>) -> String {
 use TlsState::{Anonymous, Off, Verified};
 
 #[test]
+fn secrets_of_an_attempt_are_not_shown() {
+    let attempt = Attempt { token: "hidden", ..attempt(TlsState::Off, "ann", "hidden") };
+    let text = format!("{attempt:?}");
+    assert!(text.contains("ann") && !text.contains("hidden"), "{text}");
+}
+
+#[test]
 fn the_users_that_choria_has() {
     let gate = gate(&choria(), true);
     for (tls, user, password, expected) in [

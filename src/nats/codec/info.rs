@@ -1,5 +1,7 @@
 //! The JSON of `INFO` and `CONNECT` (nats-server `server/server.go` type Info, `server/client.go` type ClientOpts).
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -101,8 +103,8 @@ fn is_zero(value: &u64) -> bool {
     *value == 0
 }
 
-/// What a client says about itself. A field that is missing keeps the value it had.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a client says about itself. A field that is missing keeps the value it had. Its `Debug` form shows no secret.
+#[derive(Clone, PartialEq, Eq)]
 pub struct ConnectOptions {
     /// Answer `+OK`; true unless the client says otherwise.
     pub verbose: bool,
@@ -132,6 +134,15 @@ pub struct ConnectOptions {
     pub sig: String,
     /// An account was asked for, which no client may.
     pub asks_for_account: bool,
+}
+
+impl fmt::Debug for ConnectOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectOptions")
+            .field("name", &self.name)
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for ConnectOptions {
@@ -213,6 +224,16 @@ fn text(value: Value) -> Result<String, BadConnect> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn secrets_of_a_connect_are_not_shown() {
+        let mut options = ConnectOptions::default();
+        options
+            .merge(br#"{"user":"ann","pass":"hidden","auth_token":"hidden","sig":"hidden"}"#)
+            .unwrap();
+        let text = format!("{options:?}");
+        assert!(text.contains("ann") && !text.contains("hidden"), "{text}");
+    }
 
     #[test]
     fn info_leaves_out_what_it_does_not_know() {

@@ -133,7 +133,7 @@ impl fmt::Display for Refused {
                 rfc3339(*not_after)
             ),
             Refused::Unknown(what) => write!(f, "no certificate is known as {what:?}"),
-            Refused::Revoked(what) => write!(f, "the certificate of {what} was revoked"),
+            Refused::Revoked(what) => write!(f, "the certificate of {what} is revoked already"),
             Refused::TooEarly { from } => {
                 write!(f, "the certificate can be renewed from {} on", rfc3339(*from))
             }

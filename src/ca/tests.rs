@@ -179,7 +179,7 @@ fn what_is_revoked_stands_in_the_list() {
     assert_eq!(serials(), 1);
     assert_eq!(
         refused(ca.revoke("n1", Reason::Unspecified, now())),
-        "the certificate of \"n1\" was revoked".replace('"', "")
+        "the certificate of \"n1\" is revoked already".replace('"', "")
     );
     let serial = ca.records().unwrap().into_iter().find(|it| it.name == "n2").unwrap().serial;
     ca.revoke(&serial.to_uppercase(), Reason::Unspecified, now()).unwrap();
@@ -353,7 +353,7 @@ fn a_certificate_is_renewed_for_its_own_key_when_it_is_time() {
     service.ca().revoke("n1.example.net", Reason::Unspecified, now()).unwrap();
     assert_eq!(
         renew(own_csr(), now() + 2 * DAY).unwrap_err(),
-        "the certificate of n1.example.net was revoked"
+        "the certificate of n1.example.net is revoked already"
     );
 }
 

@@ -81,7 +81,20 @@ pub async fn run(wish: Wish, context: &Context) -> Result<Exit, Failure> {
             claims.profile
         )?,
     }
+    if let Some(line) = who(&claims, &identity, &env) {
+        writeln!(std::io::stderr(), "{line}")?;
+    }
     Ok(Exit::Success)
+}
+
+/// What a client has to say when its certificate is not for the name that it has by itself.
+fn who(claims: &Claims, identity: &str, env: &Environment) -> Option<String> {
+    let own = match env.var("MCOLLECTIVE_CERTNAME") {
+        Some(name) => Some(name.to_owned()),
+        None => env.var("USER").map(|user| format!("{user}.mcollective")),
+    };
+    let is_other = claims.profile == Profile::Client && own.as_deref() != Some(identity);
+    is_other.then(|| format!("To use it: export MCOLLECTIVE_CERTNAME={identity}"))
 }
 
 /// The token itself: from standard input it does not show in lists of processes.
@@ -174,8 +187,13 @@ fn failure(error: &Error) -> Failure {
             ErrorKind::Tls => failure.hint(
                 "the broker has to be one of the authority that made the token, with a certificate of choria ca sign",
             ),
-            _ => failure,
+            _ => failure.hint(
+                "the token names the brokers to go to; choria ca token --broker HOST:PORT names others",
+            ),
         },
+        Error::Refused(_) => failure.hint(
+            "choria ca token makes another token, with --replace for a name that has a certificate",
+        ),
         Error::NoAnswer(_) => {
             failure.hint("a broker with plugin.choria.broker_ca = true answers")
         }

@@ -8,6 +8,7 @@ use crate::cli::filters::{FilterWords, SelectionWords};
 use crate::cli::nodes::{self, Offer};
 use crate::cli::rpc::options::time;
 use crate::config::Config;
+use crate::nats::client::ErrorKind;
 use crate::rpc::flatfile::Format;
 use crate::rpc::{Client, Discovery, DiscoveryMethod, Error};
 use crate::settings;
@@ -176,6 +177,13 @@ pub fn failure(err: Error) -> Failure {
         None => failure,
     };
     match err {
+        Error::Network(error) => match error.kind() {
+            ErrorKind::Authorization => failure.hint("the log of the broker says why"),
+            ErrorKind::Credentials => failure.hint(
+                "choria login gets a token from the service of the network, choria jwt makes one",
+            ),
+            _ => failure,
+        },
         Error::FilterRequired => failure.hint("choose nodes with -F, -C, -A, -I or -W"),
         Error::NoTargets => failure.hint(NOBODY),
         _ => failure,

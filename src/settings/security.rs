@@ -245,6 +245,7 @@ fn ssl_dir(config: &Config, env: &Environment, is_root: bool) -> Result<PathBuf,
         return env.puppet_ssl_dir().ok_or_else(|| {
             Problem::new("cannot find the Puppet certificates: puppet does not tell its ssldir")
                 .hint(set_it)
+                .hint("for a first certificate: choria enroll --token, or choria enroll --ssldir FOLDER")
         });
     }
     env.home().map(|home| home.join(".puppetlabs/etc/puppet/ssl")).ok_or_else(|| {

@@ -318,6 +318,12 @@ fn mistakes_in_policies_are_found() {
     let list: Value = serde_json::from_str(&done.stdout).expect("JSON");
     assert_eq!((done.code, list.as_array().map(Vec::len)), (1, Some(5)));
     assert_eq!(list[1]["line"], 1);
+    let gone = folder.file("gone.policy");
+    let done = offline(&folder, &["policy", "check", gone.to_str().expect("UTF-8"), bad]);
+    assert_eq!(done.code, 1, "{done:?}");
+    for part in ["gone.policy: cannot read ", "2 files checked, 6 findings"] {
+        assert!(done.stdout.contains(part), "{part}\n{}", done.stdout);
+    }
     let done = offline(&folder, &["policy", "check"]);
     assert!(done.code == 1 && done.stderr.contains("name the policy files"), "{done:?}");
 }

@@ -86,7 +86,8 @@ impl Subcommand for MakeProvisioning {
     async fn run(self, _context: &Context) -> Result<Exit, Failure> {
         without_vault(self.vault)?;
         if self.urls.is_empty() == self.srv.is_none() {
-            return Err(Failure::new("either --urls or --srv is needed, not both"));
+            return Err(Failure::new("either --urls or --srv is needed, not both")
+                .hint("they say where nodes find the broker that provisions them"));
         }
         let key = signing_key(&self.signing_key)?;
         let extensions = self.extensions.as_deref().map(serde_json::from_str).transpose();
@@ -94,7 +95,8 @@ impl Subcommand for MakeProvisioning {
             .map_err(|error| Failure::new(format!("--extensions is no JSON object: {error}")))?;
         let token = match self.token {
             Some(token) => token,
-            None => prompt::secret("Provisioning token")?,
+            None => prompt::secret("Provisioning token")
+                .map_err(|failure| failure.hint("--token TEXT"))?,
         };
         let claims = ProvisioningClaims {
             token: Secret::new(token),

@@ -50,7 +50,10 @@ impl Subcommand for Check {
         let agents = agents(config.as_ref());
         let mut findings = Vec::new();
         for file in &self.files {
-            let found = self.look_at(file, &agents, config.as_ref())?;
+            // One file that cannot be read keeps nothing about the others back.
+            let found = self.look_at(file, &agents, config.as_ref()).unwrap_or_else(|failure| {
+                vec![Finding { line: 0, text: failure.message, hint: None }]
+            });
             findings.extend(found.into_iter().map(|finding| (file.as_path(), finding)));
         }
         let style = Style::new(context.colour);

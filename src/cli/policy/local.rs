@@ -49,6 +49,10 @@ impl Words<'_> {
             }
         };
         if let Some(folder) = self.policy_dir {
+            if !folder.is_dir() {
+                return Err(Failure::new(format!("there is no folder {}", folder.display()))
+                    .hint("--policy-dir names the folder with the files AGENT.policy"));
+            }
             settings.folder.clone_from(folder);
         }
         if let Some(provider) = self.provider {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::check::read;
 use super::fleet;
-use super::local::{Words, typed};
+use super::local::{Machine, Words, typed};
 use super::report::{self, Answer};
 use crate::cli::command::Subcommand;
 use crate::cli::context::Context;
@@ -17,7 +17,7 @@ use crate::cli::filters::selecting;
 use crate::cli::render::style::Style;
 use crate::cli::render::value::indented;
 use crate::cli::session::unless_interrupted;
-use crate::policy::{Authorizer, Question};
+use crate::policy::{Authorizer, Kind, Question};
 use crate::protocol::filter::Filter;
 
 /// Bytes of a policy that nodes are asked to try.
@@ -102,6 +102,7 @@ impl Test {
             classes: &self.class,
         };
         let machine = words.machine(context)?;
+        self.warn(&machine)?;
         let (data, filter) = (Value::Object(self.inputs()?), Filter::default());
         let question = Question {
             caller: &self.caller,
@@ -146,6 +147,23 @@ impl Test {
             format!("{now}{then}")
         };
         Ok((text, if differs { Exit::Failed } else { Exit::Success }))
+    }
+
+    /// Says what makes the answer another one than was meant.
+    fn warn(&self, machine: &Machine) -> Result<(), Failure> {
+        let mut err = std::io::stderr();
+        if !self.caller.contains('=') {
+            let text = "a caller id is kind=name, such as choria=ann.mcollective";
+            writeln!(err, "choria: warning: {text}")?;
+        }
+        let settings = &machine.settings;
+        let has = |name: &str| settings.folder.join(format!("{name}.policy")).exists();
+        let is_action = settings.kind == Kind::ActionPolicy;
+        if is_action && settings.default_name.is_none() && !has(&self.agent) && has("default") {
+            let text = "default.policy counts with plugin.actionpolicy.enable_default = y only";
+            writeln!(err, "choria: warning: {text}; here with --default-policy default")?;
+        }
+        Ok(())
     }
 
     async fn ask_nodes(&self, context: &Context) -> Result<Exit, Failure> {

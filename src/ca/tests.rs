@@ -133,7 +133,7 @@ fn a_list_that_could_not_be_written_is_written_later() {
     assert_eq!(listed(), 0);
     assert_eq!(
         refused(ca.revoke("n1", Reason::Superseded, now())),
-        "the certificate of n1 was revoked"
+        "the certificate of n1 is revoked already"
     );
     assert_eq!(listed(), 1);
     let replacing = Order { replaces: true, ..order("n2", &key()) };

@@ -26,8 +26,10 @@ use crate::util::throttle::Throttle;
 /// Bytes read from one connection in one turn, when it is the only one; the buffer is shared by all connections of the
 /// loop. The more comes at once, the fewer system calls there are for a message, and the fewer readers are woken.
 const READ_BYTES: usize = 1024 * 1024;
-/// The same when there are many, so that each gets its turn soon.
+/// The same when there are many, or when what came took long, so that each gets its turn soon.
 const READ_BYTES_MIN: usize = 128 * 1024;
+/// Time of a turn after which less is read in the next one.
+const TURN_MS_MAX: u64 = 10;
 /// Connections served in one turn.
 const EVENTS_MAX: usize = 1024;
 /// Connections accepted in one turn.
@@ -67,6 +69,8 @@ pub(super) struct Shard {
     arrivals: std::collections::VecDeque<u64>,
     unadmitted: usize,
     buffers: Buffers,
+    /// Bytes that may be read in the next turn.
+    read_bytes: usize,
     next_housekeeping_ms: u64,
     next_forget_ms: u64,
     /// News for clients may be sent again at this time; whether there are any.
@@ -107,6 +111,7 @@ impl Shard {
                 read_bytes_max: READ_BYTES_MIN,
                 plain: Vec::new(),
             },
+            read_bytes: READ_BYTES,
             next_housekeeping_ms: 0,
             next_forget_ms: 0,
             next_news_ms: 0,
@@ -127,7 +132,7 @@ impl Shard {
                 break;
             }
             self.cx.now_ms = self.cx.shared.now_ms();
-            let share = READ_BYTES / events.len().max(1);
+            let share = self.read_bytes / events.len().max(1);
             self.buffers.read_bytes_max = share.max(READ_BYTES_MIN);
             for index in 0..events.len() {
                 if let Some(ready) = events.at(index) {
@@ -135,6 +140,11 @@ impl Shard {
                 }
             }
             self.finish_turn();
+            let was_long = self.cx.shared.now_ms() > self.cx.now_ms + TURN_MS_MAX;
+            self.read_bytes = match was_long {
+                true => READ_BYTES_MIN,
+                false => (self.read_bytes * 2).min(READ_BYTES),
+            };
             self.on_time();
         }
         self.close_all();

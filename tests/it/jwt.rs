@@ -247,10 +247,11 @@ fn permissions_that_bring_others_with_them() {
 fn callers_that_servers_refuse_are_told() {
     let place = Place::new("callers");
     let made = place.jwt(&["client", "c.jwt", "alice", "org.seed"]);
-    let warning =
-        "choria: warning: servers refuse a caller id that is not kind=name, such as up=alice\n";
-    assert_eq!((made.code, made.stderr.as_str()), (Some(0), warning));
-    place.made(&["client", "c.jwt", "aaa", "org.seed", "--no-fleet-management"]);
+    let warnings = "choria: warning: servers refuse a caller id that is not kind=name, such as up=alice\n\
+                    choria: warning: without --public-key nobody can log in at a broker with this token\n";
+    assert_eq!((made.code, made.stderr.as_str()), (Some(0), warnings));
+    let keyed = ["--no-fleet-management", "--public-key", "user.public"];
+    place.made(&[&["client", "c.jwt", "aaa", "org.seed"][..], &keyed].concat());
 }
 
 #[test]

@@ -118,12 +118,12 @@ impl Subcommand for MakeClient {
                 .hint("give --issuer or --issued-by, not both"));
         }
         self.warn_of_caller()?;
+        let key = signing_key(&self.signing_key)?;
+        let claims = self.claims(&key)?;
         if self.public_key.is_none() {
             let text = "without --public-key nobody can log in at a broker with this token";
             writeln!(std::io::stderr(), "choria: warning: {text}")?;
         }
-        let key = signing_key(&self.signing_key)?;
-        let claims = self.claims(&key)?;
         save(&claims, &key, &self.file)
     }
 }

@@ -457,7 +457,8 @@ fn mistakes_are_told_before_anything_is_written() {
         ),
         (
             &["provisioning", "x.jwt", "org.seed", "--token", "x"],
-            "choria: either --urls or --srv is needed, not both\n",
+            "choria: either --urls or --srv is needed, not both\n\
+             hint: they say where nodes find the broker that provisions them\n",
         ),
         (
             &["check", "x.jwt", "--query", "true"],

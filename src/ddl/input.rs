@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 
-use super::null_is_default;
+use crate::util::form::null_is_default;
 use crate::util::pattern::Regex;
 
 /// The description of one input of an action.

@@ -15,6 +15,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+use crate::util::form::null_is_default;
 use crate::util::suggest;
 
 pub use input::{Input, TypingFault, ValueFault};
@@ -292,15 +293,6 @@ fn check_name(what: &'static str, name: &str) -> Result<(), Fault> {
         return Err(Fault::Name { what, name });
     }
     Ok(())
-}
-
-/// Go reads `null` into any field as that field's zero value; documents in the field rely on it.
-fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)]

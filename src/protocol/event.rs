@@ -6,8 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::fault::short;
-use super::json::{self, null_is_default};
+use super::json;
 use super::{Fault, Layer, subject};
+use crate::util::form::null_is_default;
 
 const SOURCE: &str = "io.choria.lifecycle";
 const LAYER: Layer = Layer::Event;

@@ -2,17 +2,14 @@
 //!
 //! The difference to serde_json's own output: `<`, `>`, `&`, U+2028 and U+2029 are escaped.
 
-use std::fmt;
 use std::io::{self, Write};
-use std::marker::PhantomData;
 
 use data_encoding::BASE64;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::ser::{Formatter, Serializer};
 
 use super::{Fault, Layer};
+use crate::util::form::only_object;
 
 /// Compact JSON with Go's escapes.
 pub(super) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
@@ -33,34 +30,6 @@ pub(super) fn decode<'a, T: Deserialize<'a>>(layer: Layer, text: &'a [u8]) -> Re
     let mut reader = serde_json::Deserializer::from_slice(text);
     let read = only_object(&mut reader).and_then(|value| reader.end().map(|()| value));
     read.map_err(|error| Fault::json(layer, &error))
-}
-
-/// Reads a struct from a JSON object only; serde would take an array of its fields as well.
-pub(super) fn only_object<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    struct Object<T>(PhantomData<T>);
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
-        type Value = T;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
-            T::deserialize(MapAccessDeserializer::new(map))
-        }
-    }
-    deserializer.deserialize_map(Object(PhantomData))
-}
-
-/// For fields where a JSON `null` means the empty value, as it does for a Go reader.
-pub(super) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// Padded standard base64. Line breaks are skipped: old Ruby clients send them and Go skips them.

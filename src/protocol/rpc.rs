@@ -4,8 +4,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::json::{self, null_is_default};
+use super::json;
 use super::{Fault, Layer};
+use crate::util::form::null_is_default;
 
 /// A discovery ping as it must be sent: servers decode base64 first, and the bare word is base64.
 pub const DISCOVERY_PING: &[u8] = b"cGluZw==";

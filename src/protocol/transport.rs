@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 
-use super::json::{self, base64_decode, null_is_default};
+use super::json::{self, base64_decode};
 use super::{Fault, Layer, Version, limits};
+use crate::util::form::null_is_default;
 
 const PROTOCOL_V1: &str = "choria:transport:1";
 const PROTOCOL_V2: &str = "io.choria.protocol.v2.transport";
@@ -137,26 +138,14 @@ macro_rules! headers {
      $request_id:literal, $saved:literal, $targets:literal) => {
         #[derive(Default, Serialize, Deserialize)]
         struct $name<'a> {
-            #[serde(
-                                                        rename = $reply_to,
-                                                        default,
-                                                        deserialize_with = "null_is_default",
-                                                        skip_serializing_if = "str::is_empty"
-                                                    )]
+            #[serde(rename = $reply_to, default, deserialize_with = "null_is_default")]
+            #[serde(skip_serializing_if = "str::is_empty")]
             reply_to: Cow<'a, str>,
-            #[serde(
-                                                        rename = $sender,
-                                                        default,
-                                                        deserialize_with = "null_is_default",
-                                                        skip_serializing_if = "str::is_empty"
-                                                    )]
+            #[serde(rename = $sender, default, deserialize_with = "null_is_default")]
+            #[serde(skip_serializing_if = "str::is_empty")]
             sender: Cow<'a, str>,
-            #[serde(
-                                                        rename = $hops,
-                                                        default,
-                                                        deserialize_with = "null_is_default",
-                                                        skip_serializing_if = "<[Hop]>::is_empty"
-                                                    )]
+            #[serde(rename = $hops, default, deserialize_with = "null_is_default")]
+            #[serde(skip_serializing_if = "<[Hop]>::is_empty")]
             hops: Cow<'a, [Hop]>,
             #[serde(default, skip_serializing_if = "Option::is_none")]
             federation: Option<$federation<'a>>,
@@ -164,26 +153,14 @@ macro_rules! headers {
 
         #[derive(Serialize, Deserialize)]
         struct $federation<'a> {
-            #[serde(
-                                                        rename = $request_id,
-                                                        default,
-                                                        deserialize_with = "null_is_default",
-                                                        skip_serializing_if = "str::is_empty"
-                                                    )]
+            #[serde(rename = $request_id, default, deserialize_with = "null_is_default")]
+            #[serde(skip_serializing_if = "str::is_empty")]
             request_id: Cow<'a, str>,
-            #[serde(
-                                                        rename = $saved,
-                                                        default,
-                                                        deserialize_with = "null_is_default",
-                                                        skip_serializing_if = "str::is_empty"
-                                                    )]
+            #[serde(rename = $saved, default, deserialize_with = "null_is_default")]
+            #[serde(skip_serializing_if = "str::is_empty")]
             reply_to: Cow<'a, str>,
-            #[serde(
-                                                        rename = $targets,
-                                                        default,
-                                                        deserialize_with = "null_is_default",
-                                                        skip_serializing_if = "<[String]>::is_empty"
-                                                    )]
+            #[serde(rename = $targets, default, deserialize_with = "null_is_default")]
+            #[serde(skip_serializing_if = "<[String]>::is_empty")]
             targets: Cow<'a, [String]>,
         }
 

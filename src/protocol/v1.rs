@@ -8,9 +8,10 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::json::{self, null_is_default, only_object};
+use super::json;
 use super::{Fault, Filter, Layer, Reply, Request, Version, limits};
 use crate::crypto::hash;
+use crate::util::form::{null_is_default, only_object};
 
 const SECURE_REQUEST: &str = "choria:secure:request:1";
 const SECURE_REPLY: &str = "choria:secure:reply:1";
@@ -289,7 +290,8 @@ struct WireRequestEnvelope<'a> {
     filter: Cow<'a, Filter>,
 }
 
-fn owned_filter<'de, D: Deserializer<'de>>(
+/// A filter, which is an object in both versions.
+pub(super) fn owned_filter<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Cow<'static, Filter>, D::Error> {
     only_object(deserializer).map(Cow::Owned)

@@ -7,13 +7,14 @@ use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use data_encoding::BASE64;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
-use super::json::{self, base64_decode, null_is_default, only_object};
-use super::v1::expect_protocol;
+use super::json::{self, base64_decode};
+use super::v1::{expect_protocol, owned_filter};
 use super::{Fault, Filter, Layer, Reply, Request, Version, limits};
 use crate::crypto::hash;
 use crate::crypto::ksuid::Ksuid;
+use crate::util::form::null_is_default;
 
 const SECURE_REQUEST: &str = "io.choria.protocol.v2.secure_request";
 const SECURE_REPLY: &str = "io.choria.protocol.v2.secure_reply";
@@ -317,12 +318,6 @@ struct WireRequest<'a> {
 
 fn no_filter() -> Cow<'static, Filter> {
     Cow::Owned(Filter::default())
-}
-
-fn owned_filter<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Cow<'static, Filter>, D::Error> {
-    only_object(deserializer).map(Cow::Owned)
 }
 
 #[derive(Serialize, Deserialize)]

@@ -1,13 +1,11 @@
 //! How claims are written: `null` means nothing, dates are numbers, objects are objects.
 
-use std::fmt;
-use std::marker::PhantomData;
-
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeOwned, Error, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
 
 use super::{ClientPermissions, ServerPermissions};
+pub(super) use crate::util::form::null_is_default;
+use crate::util::form::only_object;
 use crate::util::secret::Secret;
 
 /// Seconds beyond this, in either direction, are not dates. All of them are exact as floating point numbers.
@@ -19,28 +17,6 @@ pub(in crate::tokens) fn object<T: DeserializeOwned>(text: &[u8]) -> Result<T, s
     let value = only_object(&mut reader)?;
     reader.end()?;
     Ok(value)
-}
-
-fn only_object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(reader: D) -> Result<T, D::Error> {
-    struct Object<T>(PhantomData<T>);
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
-        type Value = T;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
-            T::deserialize(MapAccessDeserializer::new(map))
-        }
-    }
-    reader.deserialize_map(Object(PhantomData))
-}
-
-pub(super) fn null_is_default<'de, D, T>(reader: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::deserialize(reader)?.unwrap_or_default())
 }
 
 /// Permissions: an object or `null`, never a list of flags.

@@ -2,6 +2,7 @@
 //!
 //! Start reading at `ARCHITECTURE.md`; the layer each module lives in is checked by `tests/it/layering.rs`.
 
+pub mod adapt;
 pub mod api;
 pub mod broker;
 pub mod ca;

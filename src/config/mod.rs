@@ -9,6 +9,7 @@ mod error;
 mod file;
 pub mod keys;
 mod logins;
+mod section;
 mod store;
 mod tokens;
 mod typed;
@@ -29,6 +30,7 @@ use store::Store;
 pub use environment::Environment;
 pub use error::{Error, Warning};
 pub use logins::Logins;
+pub use section::{BadSetting, Section};
 pub use store::Origin;
 pub use tokens::{Issuer, Tokens};
 pub use typed::{Audit, Choria, Enrolment, Nats, Network, Security};
@@ -227,6 +229,11 @@ impl Config {
     /// The text of a key of an agent or plugin, which the table does not know.
     pub fn raw(&self, key: &str) -> Option<String> {
         self.store.value(key).map(|value| value.to_text())
+    }
+
+    /// The value of any key: what is set, else its default. Nothing for a key that is neither known nor set.
+    pub fn value(&self, key: &str) -> Option<Value> {
+        self.store.value(key)
     }
 
     /// Whether a file or the environment sets the key.

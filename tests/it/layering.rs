@@ -25,6 +25,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("nats", 5),
     ("enroll", 6),
     ("broker", 7),
+    ("adapt", 7),
     ("rpc", 7),
     ("monitor", 8),
     ("server", 9),

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::TcpStream;
+use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use async_io::{Async, Timer};
@@ -10,7 +11,7 @@ use smol::future::FutureExt as _;
 use smol::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::nats::client::error::{Error, ErrorKind};
-use crate::nats::client::options::{Options, Presented};
+use crate::nats::client::options::{Inside, Options, Presented};
 use crate::nats::client::pool::Target;
 use crate::nats::codec::info::ServerInfo;
 use crate::nats::codec::{Limits, ServerDecoder, ServerOp, encode};
@@ -54,6 +55,9 @@ pub(super) async fn connect(
 }
 
 async fn shake_hands(options: &Options, target: Target, deadline: Instant) -> Result<Link, Error> {
+    if let Some(inside) = &options.inside {
+        return enter(options, inside, target, deadline).await;
+    }
     let server = &target.server;
     if server.scheme == Scheme::Wss {
         return Err(Error::new(ErrorKind::Unsupported, "web sockets are not supported"));
@@ -74,6 +78,28 @@ async fn shake_hands(options: &Options, target: Target, deadline: Instant) -> Re
         let greeting = greeting(options, &info, presented.as_ref());
         writer.write_all(&greeting).await.map_err(from_io)?;
         writer.flush().await.map_err(from_io)?;
+        wire.pong(&mut reader).await
+    };
+    let later = within(deadline, "no answer to CONNECT came in time", greet).await?;
+    let info = later.unwrap_or(info);
+    Ok(Link { reader, writer, info, target, decoder: wire.decoder, unread: wire.unread })
+}
+
+/// Connects to the broker of this process.
+async fn enter(
+    options: &Options,
+    inside: &Inside,
+    target: Target,
+    deadline: Instant,
+) -> Result<Link, Error> {
+    // Reading and writing work on any stream socket, and nothing else is done with it.
+    let socket = inside.open().map(OwnedFd::from).map(TcpStream::from);
+    let mut socket = socket.and_then(Async::new).map_err(from_io)?;
+    let mut wire = Wire::default();
+    let info = within(deadline, "no INFO came in time", wire.info(&mut socket)).await?;
+    let (mut reader, mut writer) = Stream::plain(socket).split();
+    let greet = async {
+        writer.write_all(&greeting(options, &info, None)).await.map_err(from_io)?;
         wire.pong(&mut reader).await
     };
     let later = within(deadline, "no answer to CONNECT came in time", greet).await?;

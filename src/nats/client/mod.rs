@@ -23,7 +23,7 @@ mod subscription;
 pub use error::{Error, ErrorKind};
 pub use events::{Event, Operation, Statistics};
 pub use message::Message;
-pub use options::{Credentials, Initial, ONCE_LIMIT, Options, Presented};
+pub use options::{Credentials, Initial, Inside, ONCE_LIMIT, Options, Presented};
 pub use subscription::Subscription;
 
 use std::collections::VecDeque;

@@ -1,6 +1,8 @@
 //! How a client connects and what it may use.
 
 use std::fmt;
+use std::io;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,11 +41,28 @@ pub struct Presented {
     pub signature: Option<String>,
 }
 
+/// Makes connections to a broker in this process: no address, no TLS, no login.
+#[derive(Clone)]
+pub struct Inside(Arc<dyn Fn() -> io::Result<UnixStream> + Send + Sync>);
+
+impl Inside {
+    /// Connections come from `open`: a stream on which the broker speaks first.
+    pub fn new(open: impl Fn() -> io::Result<UnixStream> + Send + Sync + 'static) -> Inside {
+        Inside(Arc::new(open))
+    }
+
+    pub(super) fn open(&self) -> io::Result<UnixStream> {
+        (self.0)()
+    }
+}
+
 /// The settings of a [`super::Client`].
 #[derive(Clone)]
 pub struct Options {
     /// Where the brokers are; asked again for each round of attempts.
     pub servers: ServerList,
+    /// Connects to the broker of this process instead; `servers` only gives its name then.
+    pub inside: Option<Inside>,
     /// Name of the connection in the broker's lists.
     pub name: String,
     /// TLS is used, and demanded, when set.
@@ -93,6 +112,7 @@ impl Options {
     pub fn new(servers: ServerList, executor: Arc<smol::Executor<'static>>) -> Self {
         Self {
             servers,
+            inside: None,
             name: "choria".to_owned(),
             tls: None,
             user: None,

@@ -1,0 +1,184 @@
+//! One message on its way out, and the JSON it is written as.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::util::time;
+
+/// The protocol that every output names, whatever the type of the adapter (go-choria `broker/adapter/transformer`).
+pub const OUTPUT_PROTOCOL: &str = "choria:adapters:choria_streams:output:1";
+
+/// One message on its way out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The same for every attempt to deliver it: request id, `-`, sender.
+    pub id: String,
+    /// Identity of who made it; proven only where signatures are verified.
+    pub sender: String,
+    /// The agent it is for or from; empty for what has none.
+    pub agent: String,
+    /// The collective it is for; empty for what has none.
+    pub collective: String,
+    /// When it was made.
+    pub time: SystemTime,
+    /// Id of the request it is, or answers.
+    pub request_id: String,
+    /// The subject it came on.
+    pub subject: String,
+    /// The output: a JSON object in the form of the reference.
+    pub body: Arc<[u8]>,
+}
+
+impl Record {
+    /// Bytes it is counted with while it waits.
+    pub fn weight(&self) -> usize {
+        /// What the record itself and its allocations take.
+        const OVERHEAD_BYTES: usize = 256;
+        let texts = [&self.id, &self.sender, &self.agent, &self.collective, &self.request_id];
+        let texts: usize = texts.iter().map(|text| text.len()).sum();
+        OVERHEAD_BYTES + texts + self.subject.len() + self.body.len()
+    }
+}
+
+/// The output JSON, byte for byte as Go's encoder writes it. `data` is taken as text: bytes that are not UTF-8 become
+/// U+FFFD.
+pub fn output(data: &[u8], sender: &str, at: SystemTime, request_id: &str) -> Vec<u8> {
+    // Quotes are most of what is escaped: JSON in JSON.
+    let mut out = Vec::with_capacity(data.len() + data.len() / 4 + sender.len() + 192);
+    out.extend_from_slice(b"{\"protocol\":\"");
+    out.extend_from_slice(OUTPUT_PROTOCOL.as_bytes());
+    out.extend_from_slice(b"\",\"data\":\"");
+    escape(&mut out, data);
+    out.extend_from_slice(b"\",\"sender\":\"");
+    escape(&mut out, sender.as_bytes());
+    out.extend_from_slice(b"\",\"time\":\"");
+    out.extend_from_slice(time::rfc3339_nano(at).as_bytes());
+    out.extend_from_slice(b"\",\"requestid\":\"");
+    escape(&mut out, request_id.as_bytes());
+    out.extend_from_slice(b"\"}");
+    out
+}
+
+/// Appends the inside of a JSON text as Go's `encoding/json` does.
+fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
+    for chunk in bytes.utf8_chunks() {
+        escape_text(out, chunk.valid().as_bytes());
+        // Go replaces each byte, not each sequence.
+        for _ in chunk.invalid() {
+            out.extend_from_slice(br"\ufffd");
+        }
+    }
+}
+
+/// The same for text that is UTF-8.
+fn escape_text(out: &mut Vec<u8>, text: &[u8]) {
+    let mut start = 0;
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        if !NEEDS_CARE[usize::from(byte)] {
+            at += 1;
+            continue;
+        }
+        let rest = text.get(at..).unwrap_or_default();
+        let (length, escaped): (usize, &[u8]) = match rest {
+            [b'"', ..] => (1, br#"\""#),
+            [b'\\', ..] => (1, br"\\"),
+            [b'\n', ..] => (1, br"\n"),
+            [b'\r', ..] => (1, br"\r"),
+            [b'\t', ..] => (1, br"\t"),
+            [0x08, ..] => (1, br"\b"),
+            [0x0c, ..] => (1, br"\f"),
+            [b'<', ..] => (1, br"\u003c"),
+            [b'>', ..] => (1, br"\u003e"),
+            [b'&', ..] => (1, br"\u0026"),
+            [0xe2, 0x80, 0xa8, ..] => (3, br"\u2028"),
+            [0xe2, 0x80, 0xa9, ..] => (3, br"\u2029"),
+            [0xe2, ..] => {
+                at += 1;
+                continue;
+            }
+            _ => (1, &[]),
+        };
+        out.extend_from_slice(text.get(start..at).unwrap_or_default());
+        if escaped.is_empty() {
+            out.extend_from_slice(format!("\\u{byte:04x}").as_bytes());
+        } else {
+            out.extend_from_slice(escaped);
+        }
+        at += length;
+        start = at;
+    }
+    out.extend_from_slice(text.get(start..).unwrap_or_default());
+}
+
+/// Bytes that are, or may begin, something that is escaped.
+static NEEDS_CARE: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        table[byte] = true;
+        byte += 1;
+    }
+    table[b'"' as usize] = true;
+    table[b'\\' as usize] = true;
+    table[b'<' as usize] = true;
+    table[b'>' as usize] = true;
+    table[b'&' as usize] = true;
+    table[0xe2] = true;
+    table
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    fn escaped(bytes: &[u8]) -> String {
+        let mut out = Vec::new();
+        escape(&mut out, bytes);
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn the_output_is_that_of_the_reference() {
+        let at = UNIX_EPOCH + Duration::from_secs(1_714_558_272);
+        let text = output(br#"{"x":1}"#, "n1.example.net", at, "b9c1");
+        assert_eq!(
+            String::from_utf8(text).expect("text"),
+            r#"{"protocol":"choria:adapters:choria_streams:output:1","data":"{\"x\":1}","sender":"n1.example.net","time":"2024-05-01T10:11:12Z","requestid":"b9c1"}"#
+        );
+        let text = output(b"", "n", at + Duration::from_nanos(120_000_000), "");
+        assert!(
+            String::from_utf8(text).expect("text").contains("\"time\":\"2024-05-01T10:11:12.12Z\"")
+        );
+    }
+
+    #[test]
+    fn text_is_escaped_as_go_does() {
+        for (bytes, expected) in [
+            (&b"plain"[..], "plain"),
+            (b"a<b>&c", r"a\u003cb\u003e\u0026c"),
+            ("\u{2028}x\u{2029}\u{20ac}".as_bytes(), "\\u2028x\\u2029\u{20ac}"),
+            (b"q\"\\ \n\r\t\x08\x0c\x01\x7f", "q\\\"\\\\ \\n\\r\\t\\b\\f\\u0001\u{7f}"),
+            (b"a\xff\xfeb", r"a\ufffd\ufffdb"),
+            // The first two bytes of a sequence of three.
+            (b"\xe2\x80z", r"\ufffd\ufffdz"),
+            (b"\xe2\x80", r"\ufffd\ufffd"),
+            (b"", ""),
+        ] {
+            assert_eq!(escaped(bytes), expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let every: Vec<u8> = (0..=127).collect();
+        let text = output(&every, "a\"b", UNIX_EPOCH, "\\");
+        let read: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+        assert_eq!(read["data"].as_str().map(str::as_bytes), Some(every.as_slice()));
+        assert_eq!(
+            (read["sender"].as_str(), read["requestid"].as_str()),
+            (Some("a\"b"), Some("\\"))
+        );
+    }
+}

@@ -9,6 +9,7 @@ mod error;
 mod file;
 pub mod keys;
 mod logins;
+mod registration;
 mod section;
 mod store;
 mod tokens;
@@ -30,6 +31,7 @@ use store::Store;
 pub use environment::Environment;
 pub use error::{Error, Warning};
 pub use logins::Logins;
+pub use registration::Registration;
 pub use section::{BadSetting, Section};
 pub use store::Origin;
 pub use tokens::{Issuer, Tokens};
@@ -124,8 +126,8 @@ pub struct Config {
     pub color: bool,
     /// Time a process gets to end after a signal.
     pub soft_shutdown_timeout: Duration,
-    /// Registration plugins.
-    pub registration: Vec<String>,
+    /// What a server publishes about itself.
+    pub registration: Registration,
     /// Keys under `plugin.choria.`.
     pub choria: Choria,
     /// Keys under `plugin.choria.network.`.
@@ -204,7 +206,7 @@ impl Config {
             log_level: store.text("loglevel"),
             color: store.flag("color"),
             soft_shutdown_timeout: store.seconds("soft_shutdown_timeout"),
-            registration: store.list("registration"),
+            registration: Registration::from(&store),
             choria: Choria::from(&store),
             network: Network::from(&store),
             security: Security::from(&store),

@@ -251,14 +251,14 @@ fn values_are_looked_up_in_their_native_types() {
 #[test]
 fn keys_of_absent_features_are_named_and_the_worst_refuse() {
     let folder = Folder::new("unsupported");
-    let text = "registration = file_content\nplugin.choria.federation.collectives = a\n\
+    let text = "plugin.scout.tags = /tags\nplugin.choria.federation.collectives = a\n\
                 plugin.choria.executor.enabled = no\n\
                 plugin.choria.network.stream.store = /data\n";
     let (config, _) = server(&folder, text, &[]);
     let found = config.unsupported_keys();
     let names: Vec<_> = found.iter().map(|u| (u.key, u.severity)).collect();
     let federation = "plugin.choria.federation.collectives";
-    assert_eq!(names, [(federation, Severity::Refuse), ("registration", Severity::Warn)]);
+    assert_eq!(names, [(federation, Severity::Refuse), ("plugin.scout.tags", Severity::Warn)]);
     let expected = format!(
         "{}:2: {federation} is not supported yet: this server would not be reached through its federation",
         folder.0.join("server.conf").display()

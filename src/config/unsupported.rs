@@ -101,7 +101,6 @@ const RULES: &[Rule] = &[
         SERVER,
         "this server would wait for a provisioner that never finds it",
     ),
-    warn("registration", SERVER, "registration data is not published"),
     warn("plugin.choria.machine.store", SERVER, "autonomous agents do not run"),
     warn("plugin.machines.download", SERVER, "autonomous agents are not fetched"),
     warn("plugin.choria.executor.enabled", SERVER, "background jobs are refused"),

@@ -18,6 +18,7 @@ mod lifecycle;
 pub mod link;
 pub mod node;
 pub mod pipeline;
+pub mod registration;
 pub mod registry;
 mod run;
 pub mod settings;

@@ -12,6 +12,7 @@ use super::agents::{self, VERSION};
 use super::lifecycle::Lifecycle;
 use super::node::Node;
 use super::pipeline::{Parts, Pipeline};
+use super::registration;
 use super::registry::{Registry, Unfit};
 use super::settings::Settings;
 use super::status;
@@ -199,6 +200,11 @@ impl Running {
         let lifecycle = Lifecycle { node: node.clone(), component, legacy_format };
         lifecycle.publish(Kind::Startup).await;
         let mut background = vec![executor.spawn(lifecycle.clone().publish_alive())];
+        if let Some(registering) = settings.registration.as_ref().filter(|_| !settings.service_host)
+        {
+            let security = &settings.security;
+            background.extend(registration::start(registering, &node, security, &executor));
+        }
         if let Some(file) = settings.status.clone() {
             let (security, workers) = (settings.security.clone(), settings.workers.clone());
             background.push(executor.spawn(status::write_regularly(node, file, security, workers)));

@@ -11,6 +11,7 @@ use super::authorization::Authorization;
 use super::classes::Classes;
 use super::facts::Facts;
 use super::gate::Limits;
+use super::registration;
 use super::workers::Workers;
 use crate::enroll::renewal::Renewal;
 use crate::nats::client;
@@ -40,6 +41,8 @@ pub struct Settings {
     pub audit: Option<Arc<Audit>>,
     /// The status file, when there is to be one.
     pub status: Option<StatusFile>,
+    /// What it publishes about itself at intervals; service hosts publish nothing.
+    pub registration: Option<registration::Settings>,
     /// Publish lifecycle events without their CloudEvents wrapping.
     pub legacy_lifecycle_format: bool,
     /// Host service agents only.

@@ -19,9 +19,9 @@ use crate::util::time;
 /// What stands for a time that is not known.
 const NO_TIME: &str = "0001-01-01T00:00:00Z";
 
-/// The content of the file; the order of the fields is that of the file.
+/// The content of the file, also part of registered inventories; the order of the fields is that of the file.
 #[derive(Debug, Serialize)]
-struct Status {
+pub(super) struct Status {
     identity: String,
     uptime: u64,
     connected_server: String,
@@ -42,7 +42,8 @@ pub struct Expiry {
 }
 
 impl Expiry {
-    fn of(security: &Provider) -> Self {
+    /// Those of this process now.
+    pub(super) fn of(security: &Provider) -> Self {
         let (certificate, token) = (security.certificate_expires(), security.token_expires());
         Self { certificate, token }
     }
@@ -75,19 +76,25 @@ pub async fn write_once(node: &Node, file: &StatusFile, expiry: Expiry, workers:
     }
 }
 
+impl Status {
+    /// How the server does now.
+    pub(super) fn of(node: &Node, expiry: Expiry, now: SystemTime) -> Self {
+        Status {
+            identity: node.identity.clone(),
+            uptime: node.uptime_secs(now),
+            connected_server: node.link.connected_url().unwrap_or_default(),
+            last_message: node.counters.last_message(),
+            provisioning_mode: false,
+            stats: node.counters.snapshot(),
+            certificate_expires: shown(expiry.certificate),
+            token_expires: shown(expiry.token),
+        }
+    }
+}
+
 fn content(node: &Node, expiry: Expiry, now: SystemTime) -> Vec<u8> {
-    let status = Status {
-        identity: node.identity.clone(),
-        uptime: node.uptime_secs(now),
-        connected_server: node.link.connected_url().unwrap_or_default(),
-        last_message: node.counters.last_message(),
-        provisioning_mode: false,
-        stats: node.counters.snapshot(),
-        certificate_expires: shown(expiry.certificate),
-        token_expires: shown(expiry.token),
-    };
     // A struct of texts and numbers always has a JSON form.
-    serde_json::to_vec(&status).unwrap_or_default()
+    serde_json::to_vec(&Status::of(node, expiry, now)).unwrap_or_default()
 }
 
 fn shown(end: Option<SystemTime>) -> String {

@@ -9,6 +9,7 @@ mod cluster;
 mod connection;
 mod enroll;
 mod policy;
+mod registration;
 mod security;
 mod server;
 mod signer;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Insecure, Problem, audit, connection, opened, policies, warn_of_doubts};
+use super::{Insecure, Problem, audit, connection, opened, policies, registration, warn_of_doubts};
 use crate::config::{Config, Environment};
 use crate::enroll::renewal::Renewal;
 use crate::policy::{self, Authorizer};
@@ -35,6 +35,7 @@ pub fn server(
         Authorization::Off
     };
     let audit = audit(&config)?;
+    let registration = registration::registration(&config)?;
     let status = config.choria.status_file_path.clone();
     let config = Arc::new(config);
     let items = config.clone();
@@ -50,6 +51,7 @@ pub fn server(
         audit,
         status: status
             .map(|path| StatusFile { path, interval: config.choria.status_update_interval }),
+        registration,
         legacy_lifecycle_format: config.choria.legacy_lifecycle_format,
         service_host: false,
         renewal: renewal(&config, &security),

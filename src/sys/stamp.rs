@@ -25,6 +25,11 @@ impl Stamp {
         std::fs::metadata(path).ok().map(|metadata| Stamp::from_metadata(&metadata))
     }
 
+    /// When the content was changed last, by the clock of the file system.
+    pub fn modified(&self) -> Option<SystemTime> {
+        self.modified
+    }
+
     /// Says whether a content read under this stamp may be kept: `now` is later than the file's
     /// last change by more than the clock tick of a file system.
     pub fn is_settled(&self, now: SystemTime) -> bool {

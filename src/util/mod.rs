@@ -1,10 +1,11 @@
-//! Small pure pieces: durations, back-off, times, suggestions, graphs as text.
+//! Small pure pieces: durations, back-off, times, suggestions, graphs as text, gzip.
 
 pub mod backoff;
 pub mod duration;
 pub mod form;
 pub mod gjson;
 pub mod graph;
+pub mod gzip;
 pub mod pattern;
 pub mod secret;
 pub mod shutdown;

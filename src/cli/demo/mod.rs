@@ -227,6 +227,7 @@ impl Running {
             authorization: Authorization::Off,
             audit: None,
             status: None,
+            registration: None,
             legacy_lifecycle_format: false,
             service_host: false,
             renewal: None,

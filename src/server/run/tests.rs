@@ -111,6 +111,7 @@ fn settings(port: u16, executor: &Arc<Executor<'static>>) -> Settings {
         authorization: Authorization::Off,
         audit: None,
         status: None,
+        registration: None,
         legacy_lifecycle_format: false,
         service_host: false,
         renewal: None,

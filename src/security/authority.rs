@@ -1,7 +1,9 @@
 //! The trusted authorities, and the verification of certificate chains against them.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustls::CertificateError;
@@ -12,11 +14,13 @@ use webpki::{
 };
 
 use super::Denied;
-use super::revocation::Revocation;
+use super::revocation::{Lists, Revocation};
 use crate::crypto::x509::Certificate;
 
 /// Certificates a peer may send along with its own.
 const CHAIN_MAX: usize = 10;
+/// Longer than any date of a certificate is away.
+const FOR_EVER: Duration = Duration::from_secs(10_000 * 366 * 86_400);
 
 /// The certificates of one CA file, and what they have revoked when there is a file that says so.
 pub struct Authority {
@@ -134,6 +138,39 @@ impl Authority {
         Certificate::from_der(der).is_ok_and(|read| revocation.lists().name(&read))
     }
 
+    /// The lists of revoked certificates that are in force, if anybody looks at such lists.
+    pub(super) fn revocation_lists(&self) -> Option<Arc<Lists>> {
+        self.revocation.as_ref().map(Revocation::lists)
+    }
+
+    /// Seconds since 1970 between which no date makes a difference for a chain that was found good at `now`: neither
+    /// those of its certificates and of the authorities that are valid now, nor those of these lists. Nothing when there
+    /// is no such time.
+    pub(super) fn span<'c>(
+        &self,
+        chain: impl IntoIterator<Item = &'c CertificateDer<'c>>,
+        lists: Option<&Lists>,
+        now: UnixTime,
+    ) -> Option<RangeInclusive<u64>> {
+        let seconds = |time: SystemTime| {
+            time.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| since.as_secs())
+        };
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs());
+        let (mut from, mut until) = (SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + FOR_EVER);
+        for der in chain {
+            let read = Certificate::from_der(der).ok()?;
+            (from, until) = (from.max(read.not_before()), until.min(read.not_after()));
+        }
+        for root in self.roots_at(time) {
+            (from, until) = (from.max(root.not_before), until.min(root.not_after));
+        }
+        if let Some(end) = lists.and_then(Lists::first_end) {
+            until = until.min(end - Duration::from_secs(1));
+        }
+        let span = seconds(from)?..=seconds(until)?;
+        span.contains(&now.as_secs()).then_some(span)
+    }
+
     #[cfg(test)]
     pub(super) fn look_always(&mut self) {
         self.revocation.iter_mut().for_each(Revocation::look_always);
@@ -215,8 +252,11 @@ impl Authority {
 
     /// The authorities that are valid at `now`. webpki takes an anchor as valid for ever; Go does not.
     fn anchors_at(&self, now: SystemTime) -> Vec<TrustAnchor<'_>> {
-        let valid = |root: &&Root| root.not_before <= now && now <= root.not_after;
-        self.roots.iter().filter(valid).map(|root| root.anchor.clone()).collect()
+        self.roots_at(now).map(|root| root.anchor.clone()).collect()
+    }
+
+    fn roots_at(&self, now: SystemTime) -> impl Iterator<Item = &Root> {
+        self.roots.iter().filter(move |root| root.not_before <= now && now <= root.not_after)
     }
 
     /// Whether a chain that leads to one of the authorities leads to one that is valid at `now`, and nothing in it was
@@ -229,7 +269,7 @@ impl Authority {
         usage: webpki::KeyUsage,
     ) -> Result<(), CertificateError> {
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs());
-        let is_dated = self.anchors_at(time).len() == self.roots.len();
+        let is_dated = self.roots_at(time).count() == self.roots.len();
         if is_dated && self.revocation.is_none() {
             return Ok(());
         }

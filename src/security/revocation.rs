@@ -11,7 +11,7 @@ use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use webpki::{CertRevocationList, OwnedCertRevocationList};
 
@@ -116,6 +116,11 @@ impl Lists {
         self.checked.iter().collect()
     }
 
+    /// When the first of the lists expires.
+    pub(super) fn first_end(&self) -> Option<SystemTime> {
+        self.plain.iter().map(|list| list.next_update).min()
+    }
+
     /// Whether a list of its issuer names this certificate. Neither the list nor the certificate are verified.
     pub(super) fn name(&self, certificate: &Certificate) -> bool {
         self.plain.iter().any(|list| {
@@ -167,7 +172,6 @@ mod tests {
     use crate::crypto::issue::Authority as Issuer;
     use crate::security::authority::{Authority, Presented};
     use crate::security::testkit::{Folder, authority, issue, now};
-    use std::time::SystemTime;
 
     const DAY: Duration = Duration::from_secs(86_400);
 

@@ -13,6 +13,7 @@ use rustls::crypto::ring::{cipher_suite, default_provider, kx_group};
 use rustls::crypto::{
     CryptoProvider, SupportedKxGroup, verify_tls12_signature, verify_tls13_signature,
 };
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
@@ -25,12 +26,14 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 mod current;
 mod dated;
 mod pinned;
+mod remembered;
 
 use super::Authority;
 use crate::crypto::x509::Certificate;
 pub(super) use current::Current;
 use dated::Dated;
 pub use pinned::pinned_client;
+use remembered::Remembered;
 
 /// Cipher suites of TLS 1.2 by the names Go gives them, best first. TLS 1.3 suites cannot be configured there.
 ///
@@ -196,7 +199,9 @@ pub(super) fn server(
                 .allow_unauthenticated()
                 .build()
                 .map_err(|error| rustls::Error::General(error.to_string()))?;
-            builder.with_client_cert_verifier(Arc::new(Dated { inner, authority }))
+            let dated: Arc<Dated<dyn ClientCertVerifier>> =
+                Arc::new(Dated { inner, authority: authority.clone() });
+            builder.with_client_cert_verifier(Arc::new(Remembered::new(dated, authority)))
         }
         None => builder.with_no_client_auth(),
     };

@@ -328,6 +328,61 @@ fn revoked_certificates_end_the_handshake_on_either_side() {
     assert!(expired.contains("ExpiredRevocationList"), "{expired}");
 }
 
+/// Shows the certificate of somebody else.
+#[derive(Debug)]
+struct Thief(Arc<CertifiedKey>);
+
+impl ResolvesClientCert for Thief {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.clone())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_chain_that_is_remembered_is_of_no_use_without_its_key_or_at_another_broker() {
+    use rustls_pki_types::{PrivateKeyDer, pem::PemObject};
+    let name = "broker.example.net";
+    let (broker, alice) = (issue(root(), name, |_| ()), issue(root(), "alice", |_| ()));
+    let mallory = issue(root(), "mallory", |_| ());
+    let server = provider(Some(&broker), |_| ()).server_tls().unwrap();
+    let client = || provider(Some(&alice), |_| ()).client_tls().unwrap();
+    for _ in 0..2 {
+        let outcome = shake_with(server.clone(), client(), name).unwrap();
+        assert_eq!(outcome.client_certificates, 1);
+    }
+    let key = PrivateKeyDer::from_pem_slice(mallory.key_pem.as_bytes()).unwrap();
+    let key = default_provider().key_provider.load_private_key(key).unwrap();
+    let stolen = Thief(Arc::new(CertifiedKey::new(vec![certificate(&alice)], key)));
+    for version in [&TLS12, &TLS13] {
+        let thief = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(NoVerification {
+                provider: Arc::new(default_provider()),
+            }))
+            .with_client_cert_resolver(Arc::new(Thief(stolen.0.clone())));
+        let refused = shake_with(server.clone(), Arc::new(thief), name).err().unwrap();
+        assert!(refused.contains("BadSignature"), "{version:?}: {refused}");
+    }
+    // The authority is replaced: what was known to the settings of before is not to those of now.
+    let other = Authority::new_p256("TLS Test CA", SystemTime::now()).unwrap();
+    let folder = Folder::new();
+    let ca = folder.write("ca.pem", other.ca_pem());
+    let mut settings = provider(Some(&broker), |_| ()).settings().clone();
+    let files = Folder::new();
+    settings.ca = ca;
+    settings.certificate = files.write("cert.pem", &broker.certificate_pem);
+    settings.key = files.write("key.pem", &broker.key_pem);
+    let replaced = Provider::open(settings).unwrap().server_tls().unwrap();
+    assert!(shake_with(replaced, client(), name).is_err());
+    assert!(shake_with(server, client(), name).is_ok());
+}
+
 fn certificate(issued: &Issued) -> CertificateDer<'static> {
     use rustls_pki_types::pem::PemObject;
     CertificateDer::from_pem_slice(issued.certificate_pem.as_bytes()).unwrap()

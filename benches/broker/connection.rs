@@ -29,8 +29,16 @@ pub struct Target {
     pub address: SocketAddr,
     /// What every connection says first, with the end of the line.
     pub connect: String,
-    /// Settings of TLS, when the broker wants it.
-    pub tls: Option<Arc<ClientConfig>>,
+    /// Settings of TLS, when the broker wants it: those of each client.
+    pub tls: Option<Arc<[Arc<ClientConfig>]>>,
+}
+
+impl Target {
+    /// Settings of TLS of connection `index`.
+    pub fn tls_of(&self, index: usize) -> Option<&Arc<ClientConfig>> {
+        let clients = self.tls.as_ref()?;
+        clients.get(index % clients.len())
+    }
 }
 
 /// What a connection says first; `login` is further fields of the JSON, each followed by a comma.
@@ -47,7 +55,7 @@ pub fn open(target: &Target, more: &[u8]) -> Result<Wire, Failure> {
     let mut wire = Wire::open(target.address, None)?;
     wire.socket().set_read_timeout(Some(HANDSHAKE_TIMEOUT)).doing("set a socket option")?;
     wait_info(&mut wire)?;
-    if let Some(config) = &target.tls {
+    if let Some(config) = target.tls_of(0) {
         wire.start_tls(config).doing("begin TLS")?;
     }
     wire.write_all(&[target.connect.as_bytes(), more, b"PING\r\n"].concat())

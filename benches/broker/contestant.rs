@@ -96,7 +96,7 @@ impl Contestant {
         let target = Target {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             connect: connection::connect_line(setup.login()),
-            tls: setup.certificates().map(|certificates| certificates.client.clone()),
+            tls: setup.certificates().map(|certificates| certificates.clients.clone()),
         };
         let mut running = Running { child, target, statistics, log, ready_after: Duration::ZERO };
         lock_running().push(running.child.id());

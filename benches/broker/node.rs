@@ -63,7 +63,7 @@ impl Node {
     ) -> Result<(), Failure> {
         self.serve(Frame::none(), buffer)?;
         if self.stage == Stage::Info && self.inbox.infos() > 0 {
-            if let Some(config) = &target.tls {
+            if let Some(config) = target.tls_of(index) {
                 self.wire.start_tls(config).doing("begin TLS")?;
             }
             self.wire.write_all(hello(index, target).as_bytes()).doing("send CONNECT")?;

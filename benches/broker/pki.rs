@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use choria::crypto::issue::{Authority, Issued, KeyKind, LeafRequest};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::default_provider;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
@@ -18,6 +19,10 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use crate::failure::{Doing, Failure};
 
 const LIFE: Duration = Duration::from_secs(24 * 3600);
+/// Certificates of clients, each with a key of its own: as many as the largest scenario with TLS has connections.
+const P256_CLIENTS: usize = 8_000;
+/// Those with RSA share one key, and are fewer, because they take long to make.
+const RSA_CLIENTS: usize = 500;
 
 /// The kind of key that every certificate has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,8 +42,8 @@ pub struct Certificates {
     pub certificate: PathBuf,
     /// Its key.
     pub key: PathBuf,
-    /// What a connection uses.
-    pub client: Arc<ClientConfig>,
+    /// What connections use, each a certificate of its own as long as there are enough.
+    pub clients: Arc<[Arc<ClientConfig>]>,
 }
 
 impl Certificates {
@@ -58,16 +63,41 @@ impl Certificates {
         fs::write(&certificate, &broker.certificate_pem).doing("write a certificate")?;
         fs::write(&key, &broker.key_pem).doing("write a key")?;
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).doing("protect a key")?;
-        let client = client(&issue(&authority, "node.example.net", kind)?)?;
-        Ok(Certificates { ca, certificate, key, client: Arc::new(client) })
+        let clients = clients(&authority, kind, &broker.key_pem)?;
+        Ok(Certificates { ca, certificate, key, clients })
     }
 }
 
 fn issue(authority: &Authority, name: &str, key: KeyKind) -> Result<Issued, Failure> {
+    authority.issue(&request(name, key)).map_err(made)
+}
+
+fn request(name: &str, key: KeyKind) -> LeafRequest {
     let mut request = LeafRequest::new(name, SystemTime::now(), LIFE);
     request.ip_addresses.push([127, 0, 0, 1].into());
     request.key = key;
-    authority.issue(&request).map_err(made)
+    request
+}
+
+/// Settings of all clients; `rsa_key` is the key of those with RSA.
+fn clients(
+    authority: &Authority,
+    kind: KeyKind,
+    rsa_key: &str,
+) -> Result<Arc<[Arc<ClientConfig>]>, Failure> {
+    let provider = Arc::new(default_provider());
+    let name = |index: usize| format!("node-{index:06}.example.net");
+    match kind {
+        KeyKind::P256 => (0..P256_CLIENTS)
+            .map(|index| client(&issue(authority, &name(index), kind)?, &provider))
+            .collect(),
+        _ => (0..RSA_CLIENTS)
+            .map(|index| {
+                let issued = authority.issue_for_key(&request(&name(index), kind), rsa_key);
+                client(&issued.map_err(made)?, &provider)
+            })
+            .collect(),
+    }
 }
 
 fn made(error: choria::crypto::issue::Error) -> Failure {
@@ -76,7 +106,7 @@ fn made(error: choria::crypto::issue::Error) -> Failure {
 
 /// Settings of a client that shows its certificate and resumes no session. It verifies nothing: the broker is known, and
 /// the generator has to leave the host to it.
-fn client(own: &Issued) -> Result<ClientConfig, Failure> {
+fn client(own: &Issued, provider: &Arc<CryptoProvider>) -> Result<Arc<ClientConfig>, Failure> {
     let usable = |error: rustls::Error| std::io::Error::other(error);
     let pem = |error: rustls_pki_types::pem::Error| std::io::Error::other(error);
     let chain = CertificateDer::pem_slice_iter(own.certificate_pem.as_bytes())
@@ -85,7 +115,7 @@ fn client(own: &Issued) -> Result<ClientConfig, Failure> {
         .doing("read a certificate")?;
     let key =
         PrivateKeyDer::from_pem_slice(own.key_pem.as_bytes()).map_err(pem).doing("read a key")?;
-    let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+    let mut config = ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(usable)
         .doing("prepare TLS")?
@@ -95,7 +125,7 @@ fn client(own: &Issued) -> Result<ClientConfig, Failure> {
         .map_err(usable)
         .doing("prepare TLS")?;
     config.resumption = Resumption::disabled();
-    Ok(config)
+    Ok(Arc::new(config))
 }
 
 /// Takes every broker for the right one.

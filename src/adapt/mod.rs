@@ -11,6 +11,7 @@
 
 mod record;
 mod sink;
+pub mod sinks;
 mod template;
 
 pub use record::{OUTPUT_PROTOCOL, Record, output};

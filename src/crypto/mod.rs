@@ -11,6 +11,7 @@ pub mod hash;
 pub mod issue;
 pub mod key;
 pub mod ksuid;
+pub mod mac;
 mod pem;
 pub mod random;
 pub mod rsa;

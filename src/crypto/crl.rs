@@ -155,15 +155,17 @@ pub struct List {
 /// What is wrong: no list in it, or one that cannot be read.
 pub fn read(text: &str) -> Result<Vec<List>, String> {
     let mut lists = Vec::new();
-    let end = format!("-----END {LABEL}-----");
+    let (begin, end) = (format!("-----BEGIN {LABEL}-----"), format!("-----END {LABEL}-----"));
     for block in text.split_inclusive(&end).filter(|block| block.contains(&end)) {
         let der = pem::decode(LABEL, block).ok_or("it is not valid PEM")?;
         let list = from_der(&der).ok_or("it holds a list that is not a CRL of version 2")?;
         lists.push(list);
     }
-    match lists.is_empty() {
-        true => Err("it holds no CRL in PEM form".to_owned()),
-        false => Ok(lists),
+    match (text.matches(&begin).count(), lists.len()) {
+        (0, _) => Err("it holds no CRL in PEM form".to_owned()),
+        // Half of a file would leave out what was revoked last.
+        (begun, ended) if begun != ended => Err("it holds a list that has no end".to_owned()),
+        _ => Ok(lists),
     }
 }
 

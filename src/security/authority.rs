@@ -13,8 +13,8 @@ use webpki::{
     ExpirationPolicy, RevocationCheckDepth, RevocationOptionsBuilder, UnknownStatusPolicy,
 };
 
-use super::Denied;
 use super::revocation::{Lists, Revocation};
+use super::{Denied, chain_fault};
 use crate::crypto::x509::Certificate;
 
 /// Certificates a peer may send along with its own.
@@ -219,8 +219,12 @@ impl Authority {
         }
         let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let time = UnixTime::since_unix_epoch(since);
-        self.verify_chain(&presented.chain[0], &presented.chain[1..], time, usage)
-            .map_err(|reason| chain_fault(presented, &reason))
+        self.verify_chain(&presented.chain[0], &presented.chain[1..], time, usage).map_err(
+            |reason| {
+                let lists = self.revocation.as_ref().map(Revocation::lists);
+                chain_fault::explain(presented, &reason, lists.as_deref(), now)
+            },
+        )
     }
 
     fn verify_chain(
@@ -289,23 +293,4 @@ fn root(der: CertificateDer<'static>) -> Result<Root, String> {
         .map_err(|error| format!("certificate {name} cannot be an authority: {error}"))?
         .to_owned();
     Ok(Root { anchor, not_before: read.not_before(), not_after: read.not_after(), der })
-}
-
-fn chain_fault(presented: &Presented, error: &webpki::Error) -> Denied {
-    let subject = presented.subject();
-    let issuer = presented.leaf.issuer().unwrap_or("without a name").to_owned();
-    match error {
-        // A CA of the same name but with another key shows as a bad signature.
-        webpki::Error::UnknownIssuer | webpki::Error::InvalidSignatureForPublicKey => {
-            Denied::UnknownIssuer { subject, issuer }
-        }
-        webpki::Error::RequiredEkuNotFoundContext(_) => Denied::Usage { subject },
-        webpki::Error::CertRevoked => Denied::Revoked { subject },
-        webpki::Error::CrlExpired { next_update, .. } => Denied::RevocationExpired {
-            subject,
-            next_update: SystemTime::UNIX_EPOCH + Duration::from_secs(next_update.as_secs()),
-        },
-        webpki::Error::UnknownRevocationStatus => Denied::RevocationUnknown { subject, issuer },
-        other => Denied::Chain { subject, reason: format!("its chain is not valid: {other}") },
-    }
 }

@@ -8,6 +8,7 @@
 
 mod authority;
 mod caller;
+mod chain_fault;
 mod denied;
 mod doubt;
 mod login;

@@ -104,15 +104,22 @@ fn guarded<T: Send>(work: impl FnOnce() -> Result<T, RegoFault> + Send) -> Resul
     })
 }
 
+/// What the interpreter says when the policy has no rule `allow`.
+const NO_SUCH_RULE: &str = "not a valid rule path";
+
 /// The line and the sentence of an error, which is a picture of the place above a sentence.
 fn fault(error: &str) -> RegoFault {
+    if error == NO_SUCH_RULE {
+        return RegoFault::NoResult;
+    }
     let line = error.lines().find_map(|text| {
         let place = text.trim_start().strip_prefix("--> ")?;
         place.rsplit(':').nth(1)?.parse().ok()
     });
     let sentence = error.lines().find_map(|text| text.trim_start().strip_prefix("error: "));
     let last = || error.lines().map(str::trim).rfind(|text| !text.is_empty()).unwrap_or_default();
-    RegoFault::Policy { line, text: sentence.map_or_else(last, str::trim).to_owned() }
+    let text = sentence.map_or_else(last, str::trim).trim_end_matches([':', '.']);
+    RegoFault::Policy { line, text: text.to_owned() }
 }
 
 /// Without a clock the interpreter would not look at its limit of time.

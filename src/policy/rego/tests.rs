@@ -55,7 +55,7 @@ fn what_is_no_decision_denies() {
         ("package other\nallow = true", None, "not of the package io.choria.mcorpc.authpolicy"),
         ("package io.choria.mcorpc.authpolicy\nallow if {", Some(2), ""),
         ("package io.choria.mcorpc.authpolicy\nallow { true }", Some(2), "`if` keyword"),
-        ("package io.choria.mcorpc.authpolicy\nother = true", None, ""),
+        ("package io.choria.mcorpc.authpolicy\nother = true", None, "allow has no value"),
         ("package io.choria.mcorpc.authpolicy\nallow if false", None, "allow has no value"),
         ("package io.choria.mcorpc.authpolicy\nallow = 1", None, "neither true nor false"),
         ("package io.choria.mcorpc.authpolicy\nallow = \"true\"", None, "neither true nor false"),

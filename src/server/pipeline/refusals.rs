@@ -6,6 +6,9 @@ mod actions;
 mod certificates;
 mod envelopes;
 mod policies;
+#[cfg(feature = "rego")]
+mod rego;
+mod revocations;
 mod signatures;
 mod tokens;
 mod world;
@@ -271,7 +274,10 @@ fn every_refusal_is_logged_and_audited_and_reaches_no_action() {
         certificates::cases(world),
         actions::cases(world),
         policies::cases(world),
+        revocations::cases(world),
         tokens::cases(world),
+        #[cfg(feature = "rego")]
+        rego::cases(world),
     ];
     let cases: Vec<Case> = table.into_iter().flatten().collect();
     let mut names: Vec<_> = cases.iter().map(|case| case.name.as_str()).collect();

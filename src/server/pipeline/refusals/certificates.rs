@@ -1,5 +1,7 @@
 //! Certificates that do not prove who the caller is.
 
+use data_encoding::BASE64;
+
 use super::world::{ALICE, server_trusting, wrap};
 use super::*;
 use crate::crypto::issue::{Authority, KeyKind, LeafRequest};
@@ -97,7 +99,36 @@ fn chains(world: &World) -> Vec<Case> {
         const END: &str = "-----END CERTIFICATE-----\n";
         pem.split_inclusive(END).next().unwrap_or_default().to_owned()
     };
+    let old = world.authority.intermediate("Below", now() - 11 * 365 * DAY).unwrap();
+    let early = world.authority.intermediate("Below", now() + 2 * DAY).unwrap();
+    let mallory = Authority::from_pem(&world.alice.certificate_pem, &world.key_pem).unwrap();
+    let by_mallory = leaf(world, &mallory, |_| ());
+    let named = world.authority.intermediate(ALICE, now() - DAY).unwrap();
     vec![
+        with_pem(
+            world,
+            "an intermediate that has ended",
+            &leaf(world, &old, |_| ()),
+            "refused certificate alice.mcollective: the certificate of Below above it expired on 2025-11-22T17:03:11Z",
+        ),
+        with_pem(
+            world,
+            "an intermediate of tomorrow",
+            &leaf(world, &early, |_| ()),
+            "refused certificate alice.mcollective: the certificate of Below above it is valid from 2026-11-24T16:03:11Z on only",
+        ),
+        with_pem(
+            world,
+            "issued with the certificate of a client",
+            &format!("{by_mallory}{}", world.alice.certificate_pem),
+            &unknown(ALICE),
+        ),
+        with_pem(
+            world,
+            "the certificate of an authority",
+            named.ca_pem(),
+            "refused certificate alice.mcollective: it is the certificate of an authority",
+        ),
         with_pem(world, "another authority", &stranger, &unknown("Another CA")),
         with_pem(
             world,
@@ -167,9 +198,17 @@ fn impostors(world: &World) -> Vec<Case> {
         let message = wrap(&world.signed(request.encode().unwrap(), &pem));
         Case::new(name, message, Trace::Unverified(Box::new(request), reason.to_owned()))
     };
-    let mut elliptic = LeafRequest::new(ALICE, now() - DAY, 7 * DAY);
-    elliptic.key = KeyKind::P256;
-    let elliptic = world.authority.issue(&elliptic).unwrap().certificate_pem;
+    let of_kind = |kind| {
+        let mut request = LeafRequest::new(ALICE, now() - DAY, 7 * DAY);
+        request.key = kind;
+        world.authority.issue(&request).unwrap().certificate_pem
+    };
+    let elliptic = of_kind(KeyKind::P256);
+    let small = LeafRequest::new(ALICE, now() - DAY, 7 * DAY);
+    let small = world
+        .authority
+        .certify_public_key(&small, &BASE64.decode(SMALL_KEY.as_bytes()).unwrap())
+        .unwrap();
     vec![
         as_caller(
             "a node that makes requests",
@@ -188,6 +227,24 @@ fn impostors(world: &World) -> Vec<Case> {
             "choria=bob.mcollective",
             ALICE,
             "refused caller bob.mcollective: the certificate is for alice.mcollective",
+        ),
+        with_pem(
+            world,
+            "an Ed25519 key",
+            &of_kind(KeyKind::Ed25519),
+            "refused the key of certificate alice.mcollective: the key is not an RSA key; protocol v1 needs RSA",
+        ),
+        with_pem(
+            world,
+            "an RSA key of 1024 bits",
+            &small,
+            "refused the key of certificate alice.mcollective: the RSA key has 1024 bits, at least 2048 are needed",
+        ),
+        as_caller(
+            "a privileged name that only looks so",
+            "choria=bob.mcollective",
+            "ops.privileged.mcollective.evil",
+            "refused caller bob.mcollective: the certificate is for ops.privileged.mcollective.evil",
         ),
         with_pem(
             world,
@@ -233,3 +290,8 @@ fn authorities(world: &World) -> Vec<Case> {
         .at(at(picky)),
     ]
 }
+
+/// SubjectPublicKeyInfo of an RSA key of 1024 bits. Nobody has the private half.
+const SMALL_KEY: &str = "MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQC25R5ENOMlcFhSL7A+HnNJsjGllAymKQJnoaMPKbuc\
+    xUOQYnvEW1BGf9XDv7Q0Ezc/4aey1UeAmZE/m6jZg4fG+ElU55ebVHiuAofqgBdu0PqX4lOFNBpLPyaX\
+    qEf92X1aPbZxrT4sutwCtXvYl5VgLK/OQHmSaH/zxtUUit+OxQIDAQAB";

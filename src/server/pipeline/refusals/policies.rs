@@ -220,7 +220,25 @@ pub(super) fn cases(world: &World) -> Vec<Case> {
     cases.extend(of_files(world));
     cases.extend(of_providers(world));
     cases.push(of_another_agent(world));
+    cases.extend(without_rego(world));
     cases
+}
+
+/// A build without the feature, asked for what it cannot read.
+fn without_rego(world: &World) -> Option<Case> {
+    if crate::policy::rego::IS_BUILT_IN {
+        return None;
+    }
+    let folder = Arc::new(TempDir::new());
+    let file = folder.path().join("rego/probe.rego");
+    fs::create_dir(folder.path().join("rego")).unwrap();
+    fs::write(&file, "package io.choria.mcorpc.authpolicy\nallow = true\n").unwrap();
+    let reason = format!(
+        "{}: the Rego policy gives no decision: this program was built without the feature rego",
+        file.display()
+    );
+    let settings = |settings: &mut Settings| settings.kind = Kind::Rego;
+    Some(denied(world, "Rego in a build without it", &reason, folder, settings))
 }
 
 fn of_row(world: &World, row: &Row) -> Case {
@@ -242,7 +260,7 @@ fn of_row(world: &World, row: &Row) -> Case {
 }
 
 /// The usual request, at a server with the policies of this folder.
-fn denied(
+pub(super) fn denied(
     world: &World,
     name: &str,
     reason: &str,

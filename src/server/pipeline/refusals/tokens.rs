@@ -1,14 +1,16 @@
 //! Protocol v2: tokens that do not prove who the caller is, or do not let it ask.
 
+mod policies;
 mod vouched;
 
 use std::collections::BTreeMap;
+
+use data_encoding::BASE64URL_NOPAD;
 
 use super::world::REPLY_TO;
 use super::*;
 use crate::crypto::ed25519::KeyPair;
 use crate::crypto::ksuid::Ksuid;
-use crate::policy::{self, Authorizer};
 use crate::protocol::v2::SecureRequest;
 use crate::security::{Kind, Settings};
 use crate::tokens::{self, ClientClaims, Common, Key, Revoked, ServerClaims, SigningKey, Trust};
@@ -32,7 +34,8 @@ pub(super) fn cases(_: &World) -> Vec<Case> {
     cases.extend(signatures());
     cases.extend(trusts());
     cases.extend(dropped());
-    cases.extend(policies());
+    cases.extend(policies::cases());
+    cases.extend(policies::rego());
     cases.extend(envelopes());
     cases
 }
@@ -165,6 +168,7 @@ fn claims() -> Vec<Case> {
             |c| c.common.public_key = "00ff".to_owned(),
             "up=ann: the public key in the token is not an ed25519 key",
         ),
+        ("without a name", |c| c.caller.clear(), "nobody: the token names nobody"),
         (
             "without organization",
             |c| c.organization.clear(),
@@ -209,8 +213,7 @@ fn texts() -> Vec<Case> {
     let parts: Vec<&str> = good.split('.').collect();
     let joined =
         |header: &str, claims: &str, signature: &str| format!("{header}.{claims}.{signature}");
-    let encoded =
-        |value: Value| data_encoding::BASE64URL_NOPAD.encode(value.to_string().as_bytes());
+    let encoded = |value: Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
     let other = token(|c| c.agents.push("*".to_owned()));
     let other: Vec<&str> = other.split('.').collect();
     let by_other = tokens::sign(&may_ask(ANN, OWN), &organization(66)).unwrap();
@@ -218,8 +221,29 @@ fn texts() -> Vec<Case> {
     let hmac = encoded(json!({"alg": "HS256", "typ": "JWT"}));
     let critical = encoded(json!({"alg": "EdDSA", "typ": "JWT", "crit": ["x"], "x": 1}));
     let does_not_fit = "up=ann: the signature of the token does not fit its issuer";
+    let twice = BASE64URL_NOPAD.decode(parts[1].as_bytes()).unwrap();
+    let twice = String::from_utf8(twice).unwrap().replacen('{', "{\"callerid\":\"up=root\",", 1);
+    let twice = BASE64URL_NOPAD.encode(twice.as_bytes());
+    let rsa = encoded(json!({"alg": "RS256", "typ": "JWT"}));
+    let long = token(|c| c.caller = format!("up={}", "x".repeat(20_000)));
+    let long = format!("{long}{}", "x".repeat(32 * 1024));
     vec![
         with_token("a word", "trust", "nobody: the token has 1 parts instead of 3"),
+        with_token(
+            "with a claim twice",
+            &joined(parts[0], &twice, parts[2]),
+            "nobody: the claims of the token cannot be read at column 32",
+        ),
+        with_token(
+            "of another kind of key",
+            &joined(&rsa, parts[1], parts[2]),
+            "up=ann: the algorithm RS256 of the token does not fit the kind of the key",
+        ),
+        with_token(
+            "that is too long",
+            &long,
+            "nobody: the token has 59936 bytes, at most 32768 are allowed",
+        ),
         with_token("of two parts", "a.b", "nobody: the token has 2 parts instead of 3"),
         with_token(
             "of four parts",
@@ -385,51 +409,6 @@ fn dropped() -> Vec<Case> {
         .after(first)
         .at(server(by_issuer())),
     ]
-}
-
-/// What the policy in the token denies.
-fn policies() -> Vec<Case> {
-    type Change = fn(&mut ClientClaims);
-    let not_listed = "the token of the caller does not list the agent and action";
-    let changes: &[(&str, Change, &str)] = &[
-        ("no policy", |_| (), "the token of the caller has no policy"),
-        (
-            "two policies",
-            |c| (c.agents, c.opa_policy) = (vec!["*".to_owned()], "package x".to_owned()),
-            "the token of the caller has two policies",
-        ),
-        ("another agent", |c| c.agents.push("rpcutil.*".to_owned()), not_listed),
-        ("another action", |c| c.agents.push("probe.stop".to_owned()), not_listed),
-        ("the agent in capitals", |c| c.agents.push("Probe.*".to_owned()), not_listed),
-        ("an action of all agents", |c| c.agents.push("*.run".to_owned()), not_listed),
-        (
-            "an agent without action, before all",
-            |c| c.agents.extend(["probe".to_owned(), "*".to_owned()]),
-            "the token of the caller has an agent list with the item \"probe\", which is no agent.action",
-        ),
-    ];
-    let asks = |trust: Option<Trust>| Arrangement {
-        authorization: Some(Authorization::Policies(Arc::new(Authorizer::new(policy::Settings {
-            kind: policy::Kind::Token,
-            ..policy::Settings::action_policy("/")
-        })))),
-        ..trust.map(server).unwrap_or_default()
-    };
-    let denied = |name: &str, request: Request, message: Vec<u8>, reason: &str| {
-        let trace = Trace::Judged(Box::new(request), Outcome::Denied, reason.to_owned());
-        Case::new(format!("token policy: {name}"), message, trace).answered(1, DENIED)
-    };
-    let case = |(name, change, reason): &(&str, Change, &str)| {
-        let request = request();
-        let message = wrap(&secure(&request, OWN, &token(change), None));
-        denied(name, request, message, reason).at(asks(Some(by_issuer())))
-    };
-    let mut cases: Vec<Case> = changes.iter().map(case).collect();
-    let v1 = world().request();
-    let message = world().message(&v1);
-    let reason = "the request carries no token of its caller";
-    cases.push(denied("a request of v1", v1, message, reason).at(asks(None)));
-    cases
 }
 
 /// What cannot be read.

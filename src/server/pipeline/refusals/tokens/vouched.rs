@@ -1,5 +1,7 @@
 //! Tokens and requests that somebody else vouches for: chains of trust and signers.
 
+use data_encoding::HEXLOWER;
+
 use super::*;
 
 /// Chains of trust that break.
@@ -29,7 +31,39 @@ pub(super) fn chains() -> Vec<Case> {
     let short = chained(&short.common, &|common| {
         common.expires = common.issued_at.map(|at| at + 3_600);
     });
+    // Who was vouched for by an issuer is none: the organization did not sign this one.
+    let mut third = may_ask("up=third", OTHER);
+    third.common.set_chain_issuer(&good, &key(ISSUER)).unwrap();
+    let mut of_third = may_ask(ANN, OWN);
+    of_third.common.id = Ksuid::new(now() - Duration::from_secs(10)).to_string();
+    of_third.common.issuer = format!("C-{}.{}", third.common.id, key(OTHER).public_key());
+    let by_organization = good.trust_chain.clone();
+    let by_third = key(OTHER).sign(format!("{}.{by_organization}", of_third.common.id).as_bytes());
+    of_third.common.trust_chain = format!("{by_organization}.{}", HEXLOWER.encode(&by_third));
+    of_third.common.issuer_expires = good.expires;
+    let of_third = tokens::sign(&of_third, &organization(OTHER)).unwrap();
+    let revoked_at =
+        |entry: String| server(by_issuer().with_revoked(Arc::new(Revoked::parse(&entry).unwrap())));
+    let issuer_key = key(ISSUER).public_key().to_string();
+    let whole = chained(&good, &|_| ());
     vec![
+        with_token(
+            "of a chain whose issuer is revoked",
+            &whole,
+            &format!("up=ann: the token is revoked by {}", good.id),
+        )
+        .at(revoked_at(good.id.clone())),
+        with_token(
+            "of a chain whose issuer's key is revoked",
+            &whole,
+            &format!("up=ann: the token is revoked by {issuer_key}"),
+        )
+        .at(revoked_at(issuer_key.clone())),
+        with_token(
+            "of a chain of three",
+            &of_third,
+            &broken("the organization did not sign the issuer"),
+        ),
         case(
             "of a chain without signatures",
             &|c| c.trust_chain.clear(),
@@ -112,10 +146,77 @@ pub(super) fn delegations() -> Vec<Case> {
     let node = tokens::sign(&node, &organization(ORG)).unwrap();
     let foreign = tokens::sign(&may_ask("aaa=login", SIGNER), &organization(66)).unwrap();
     let own = token(|c| c.permissions.authentication_delegator = true);
+    let acme = {
+        let mut claims = may_ask("aaa=login", SIGNER);
+        claims.permissions.authentication_delegator = true;
+        claims.organization = "acme".to_owned();
+        tokens::sign(&claims, &organization(66)).unwrap()
+    };
+    let both_known = || {
+        let keys = [("choria".to_owned(), ORG), ("acme".to_owned(), 66)];
+        let keys = keys.into_iter().map(|(name, seed)| (name, organization(seed).public()));
+        server(Trust::issuers(keys.collect()))
+    };
+    let of_acme = tokens::sign(&may_ask(ANN, OWN), &organization(66)).unwrap();
+    let revoked_at = |seed: u8| {
+        let entry = key(seed).public_key().to_string();
+        server(by_issuer().with_revoked(Arc::new(Revoked::parse(&entry).unwrap())))
+    };
+    let revoked = |seed: u8| format!("{both}the token is revoked by {}", key(seed).public_key());
     let late = token(|c| c.common.expires = c.common.issued_at.map(|at| at + 5));
     let nothing = token(|c| c.permissions.fleet_management = false);
     let forged = tokens::sign(&may_ask(ANN, OWN), &organization(66)).unwrap();
     vec![
+        case(
+            "of a signer of another organization that is known",
+            SIGNER,
+            &strict(),
+            &acme,
+            &format!("{both}the signature of the token does not fit its issuer"),
+        )
+        .at(both_known()),
+        case(
+            "of a signer of another organization that made the caller's token",
+            SIGNER,
+            &of_acme,
+            &acme,
+            &format!("{both}the signer belongs to \"acme\", the caller to \"choria\""),
+        )
+        .at(both_known()),
+        case("of a signer that is revoked", SIGNER, &strict(), &signer(|_| ()), &revoked(SIGNER))
+            .at(revoked_at(SIGNER)),
+        case(
+            "of a caller that is revoked, signed",
+            SIGNER,
+            &strict(),
+            &signer(|_| ()),
+            &revoked(OWN),
+        )
+        .at(revoked_at(OWN)),
+        case(
+            "of a signer that is not valid yet",
+            SIGNER,
+            &strict(),
+            &signer(|c| c.common.not_before = c.common.issued_at.map(|at| at + 20)),
+            &format!("{both}the token is not valid before 2026-11-22T17:03:21Z"),
+        ),
+        case(
+            "of a signer without a key",
+            SIGNER,
+            &strict(),
+            &signer(|c| c.common.public_key.clear()),
+            &format!("{both}the token has no public key"),
+        ),
+        case(
+            "of a signer that is an administrator only",
+            SIGNER,
+            &strict(),
+            &signer(|c| {
+                c.permissions.authentication_delegator = false;
+                c.permissions.org_admin = true;
+            }),
+            &format!("{both}the signer may not sign requests of others"),
+        ),
         case(
             "of a signer that may not",
             SIGNER,

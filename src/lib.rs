@@ -11,6 +11,7 @@ pub mod config;
 pub mod crypto;
 pub mod ddl;
 pub mod enroll;
+pub mod federate;
 pub mod http;
 pub mod logging;
 pub mod monitor;

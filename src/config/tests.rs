@@ -251,16 +251,18 @@ fn values_are_looked_up_in_their_native_types() {
 #[test]
 fn keys_of_absent_features_are_named_and_the_worst_refuse() {
     let folder = Folder::new("unsupported");
-    let text = "plugin.scout.tags = /tags\nplugin.choria.federation.collectives = a\n\
+    let text = "plugin.scout.tags = /tags
+plugin.choria.server.provision = true
+\
                 plugin.choria.executor.enabled = no\n\
                 plugin.choria.network.stream.store = /data\n";
     let (config, _) = server(&folder, text, &[]);
     let found = config.unsupported_keys();
     let names: Vec<_> = found.iter().map(|u| (u.key, u.severity)).collect();
-    let federation = "plugin.choria.federation.collectives";
-    assert_eq!(names, [(federation, Severity::Refuse), ("plugin.scout.tags", Severity::Warn)]);
+    let provision = "plugin.choria.server.provision";
+    assert_eq!(names, [(provision, Severity::Refuse), ("plugin.scout.tags", Severity::Warn)]);
     let expected = format!(
-        "{}:2: {federation} is not supported yet: this server would not be reached through its federation",
+        "{}:2: {provision} is not supported yet: this server would wait for a provisioner that never finds it",
         folder.0.join("server.conf").display()
     );
     assert_eq!(found[0].to_string(), expected);

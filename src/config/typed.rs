@@ -17,6 +17,8 @@ pub struct Choria {
     pub srv_domain: Option<String>,
     /// Federations that a client talks through.
     pub federation_collectives: Vec<String>,
+    /// The cluster of this federation broker.
+    pub federation_cluster: String,
     /// Brokers of the federation.
     pub federation_middleware_hosts: Vec<String>,
     /// Refuse to send requests without a filter.
@@ -63,6 +65,7 @@ impl Choria {
             use_srv: store.flag(&name("use_srv")),
             srv_domain: Some(store.text(&name("srv_domain"))).filter(|domain| !domain.is_empty()),
             federation_collectives: store.list(&name("federation.collectives")),
+            federation_cluster: store.text(&name("federation.cluster")),
             federation_middleware_hosts: store.list(&name("federation_middleware_hosts")),
             require_client_filter: store.flag(&name("require_client_filter")),
             windowed_discovery: store.flag(&name("discovery.broadcast.windowed_timeout")),

@@ -94,7 +94,6 @@ const RULES: &[Rule] = &[
         BROKER,
         "messages would arrive on subjects nobody listens to",
     ),
-    refuse("plugin.choria.broker_federation", BROKER, "messages would not cross the federation"),
     refuse("plugin.choria.adapters", BROKER, "what the adapters copy would be lost"),
     refuse(
         "plugin.choria.server.provision",
@@ -114,11 +113,6 @@ const RULES: &[Rule] = &[
         "plugin.nats.credentials",
         NODES,
         "the connection would be made without the credentials",
-    ),
-    refuse(
-        "plugin.choria.federation.collectives",
-        SERVER,
-        "this server would not be reached through its federation",
     ),
     warn(
         "plugin.regopolicy.tracing",

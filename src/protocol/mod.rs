@@ -11,6 +11,7 @@ pub mod filter;
 mod json;
 pub mod limits;
 mod message;
+pub mod passage;
 pub mod rpc;
 pub mod subject;
 mod transport;

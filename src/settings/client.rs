@@ -37,7 +37,7 @@ pub fn rpc_client(
         discovery_timeout: config.discovery_timeout,
         windowed_discovery: config.choria.windowed_discovery,
         require_filter: config.choria.require_client_filter,
-        federations: config.choria.federation_collectives.clone(),
+        federations: super::federate::federations(config)?,
         signer,
         executor: executor.clone(),
     })

@@ -18,7 +18,34 @@ pub fn connection(
     security: &Arc<Provider>,
     executor: Arc<smol::Executor<'static>>,
 ) -> Result<Options, Problem> {
-    let mut options = Options::new(brokers(config, env)?, executor);
+    connection_to(usual(config), config, env, security, executor)
+}
+
+/// Which brokers are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Brokers {
+    /// Those that servers connect to.
+    Collective,
+    /// Those that federated clients connect to.
+    Federation,
+}
+
+/// Federated clients have brokers of their own. Servers stay in their collective, whatever their file says of
+/// federations.
+fn usual(config: &Config) -> Brokers {
+    let is_federated = config.role == Role::Client && !config.choria.federation_collectives.is_empty();
+    if is_federated { Brokers::Federation } else { Brokers::Collective }
+}
+
+/// The options of a connection to some brokers.
+pub(super) fn connection_to(
+    which: Brokers,
+    config: &Config,
+    env: &Environment,
+    security: &Arc<Provider>,
+    executor: Arc<smol::Executor<'static>>,
+) -> Result<Options, Problem> {
+    let mut options = Options::new(brokers(which, config, env)?, executor);
     options.name = match config.role {
         Role::Client => security.certname().to_owned(),
         Role::Server | Role::Broker => config.identity.clone(),
@@ -64,14 +91,14 @@ pub fn inboxes(config: &Config) -> String {
     subject::inbox_prefix(&config.main_collective, None)
 }
 
-/// Where brokers are: federated clients have brokers of their own.
-fn brokers(config: &Config, env: &Environment) -> Result<ServerList, Problem> {
+/// Where brokers are.
+fn brokers(which: Brokers, config: &Config, env: &Environment) -> Result<ServerList, Problem> {
     let choria = &config.choria;
-    let is_federated = config.role == Role::Client && !choria.federation_collectives.is_empty();
-    let (key, hosts) = if is_federated {
-        ("plugin.choria.federation_middleware_hosts", &choria.federation_middleware_hosts)
-    } else {
-        ("plugin.choria.middleware_hosts", &choria.middleware_hosts)
+    let (key, hosts) = match which {
+        Brokers::Federation => {
+            ("plugin.choria.federation_middleware_hosts", &choria.federation_middleware_hosts)
+        }
+        Brokers::Collective => ("plugin.choria.middleware_hosts", &choria.middleware_hosts),
     };
     let configured: Vec<Server> = servers::parse_hosts(hosts)
         .map_err(|error| Problem::new(format!("{}: {key}: {error}", config.origin(key))))?;
@@ -80,10 +107,9 @@ fn brokers(config: &Config, env: &Environment) -> Result<ServerList, Problem> {
         .then(|| choria.srv_domain.clone().or_else(|| env.domain()))
         .flatten();
     let resolver = Resolver::from_system();
-    Ok(if is_federated {
-        ServerList::federation(configured, domain, resolver)
-    } else {
-        ServerList::brokers(configured, domain, resolver)
+    Ok(match which {
+        Brokers::Federation => ServerList::federation(configured, domain, resolver),
+        Brokers::Collective => ServerList::brokers(configured, domain, resolver),
     })
 }
 
@@ -101,7 +127,7 @@ mod tests {
         let source = Source::Client { path: Some(path.clone()) };
         let (config, _) = Config::load(&source, &env, Path::new("/")).unwrap();
         std::fs::remove_file(&path).unwrap();
-        let found = smol::block_on(brokers(&config, &env)?.find());
+        let found = smol::block_on(brokers(usual(&config), &config, &env)?.find());
         Ok(match found {
             Ok(found) => found.servers.iter().map(ToString::to_string).collect(),
             Err(error) => error.to_string(),

@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod duration;
+pub mod exposition;
 pub mod form;
 pub mod gjson;
 pub mod graph;

@@ -27,6 +27,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("broker", 7),
     ("adapt", 7),
     ("rpc", 7),
+    ("federate", 7),
     ("monitor", 8),
     ("server", 9),
     ("settings", 10),

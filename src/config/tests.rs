@@ -251,9 +251,7 @@ fn values_are_looked_up_in_their_native_types() {
 #[test]
 fn keys_of_absent_features_are_named_and_the_worst_refuse() {
     let folder = Folder::new("unsupported");
-    let text = "plugin.scout.tags = /tags
-plugin.choria.server.provision = true
-\
+    let text = "plugin.scout.tags = /tags\nplugin.choria.server.provision = true\n\
                 plugin.choria.executor.enabled = no\n\
                 plugin.choria.network.stream.store = /data\n";
     let (config, _) = server(&folder, text, &[]);

@@ -168,12 +168,8 @@ impl FederationFigures {
         text.head(DROPPED, "counter", "Messages, or copies of them, that were dropped, by reason");
         for lane in [&self.requests, &self.replies] {
             for (reason, count) in Dropped::REASONS.iter().zip(&lane.dropped) {
-                let labels = [
-                    own[0],
-                    ("connected_to", lane.from.name()),
-                    own[1],
-                    ("reason", reason),
-                ];
+                let labels =
+                    [own[0], ("connected_to", lane.from.name()), own[1], ("reason", reason)];
                 text.sample(DROPPED, &labels, count.load(Ordering::Relaxed));
             }
         }

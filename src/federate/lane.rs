@@ -11,9 +11,9 @@ use std::time::{Duration, Instant, SystemTime};
 use smol::Executor;
 use smol::future::{self, FutureExt as _};
 
+use super::Side;
 use super::figures::{FederationFigures, Lane as LaneFigures, Stage, Worker};
 use super::transform::{self, Dropped, Onward};
-use super::Side;
 use crate::nats::client::{Client, Event, Message, Subscription};
 use crate::protocol::passage::{self, Passage};
 use crate::protocol::{Transport, subject};
@@ -89,14 +89,14 @@ impl Lane {
             if !self.sink_is_there(&events).or(stopped).await {
                 return;
             }
-            let subscription =
-                match self.source.subscribe_with(&subject, Some(&queue), WAITING_MAX) {
-                    Ok(subscription) => subscription,
-                    Err(error) => {
-                        log::error!("federation: cannot subscribe subject={subject} err={error}");
-                        return;
-                    }
-                };
+            let subscription = match self.source.subscribe_with(&subject, Some(&queue), WAITING_MAX)
+            {
+                Ok(subscription) => subscription,
+                Err(error) => {
+                    log::error!("federation: cannot subscribe subject={subject} err={error}");
+                    return;
+                }
+            };
             log::info!("federation: taking messages subject={subject} queue={queue}");
             let lost = async {
                 stop.wait().or(self.sink_is_lost(&events)).await;

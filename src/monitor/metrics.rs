@@ -3,11 +3,13 @@
 //! Totals are gauges there, and so they are here: rules and dashboards name the type.
 
 use std::fmt::Write;
-use std::time::UNIX_EPOCH;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Monitor;
 use super::varz::cores;
 use crate::sys;
+use crate::util::exposition::{Exposition, Figures, escaped as label};
 
 /// The media type of the text format.
 pub(super) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -33,11 +35,49 @@ impl Text {
         self.head(name, kind, help);
         let _ = writeln!(self.text, "{name} {value}");
     }
+
+    fn build(&mut self, version: &str) {
+        const NAME: &str = "choria_build_info";
+        self.head(NAME, "counter", "Build information about the running program");
+        let (identity, version) = (&self.identity, label(version));
+        let labels = format!("identity=\"{identity}\",sha=\"unknown\",version=\"{version}\"");
+        let _ = writeln!(self.text, "{NAME}{{{labels}}} 1");
+    }
+
+    fn process(&mut self, started: SystemTime) {
+        let (resident, mapped) = sys::memory_bytes();
+        let started = started.duration_since(UNIX_EPOCH).unwrap_or_default();
+        for (name, kind, help, value) in [
+            ("cpu_seconds_total", "counter", "Processor time", sys::cpu_time().as_secs_f64()),
+            ("resident_memory_bytes", "gauge", "Memory in RAM", resident as f64),
+            ("virtual_memory_bytes", "gauge", "Memory that is mapped", mapped as f64),
+            ("open_fds", "gauge", "Open files and sockets", sys::open_files() as f64),
+            ("max_fds", "gauge", "Most files and sockets", sys::nofile_limit() as f64),
+            ("start_time_seconds", "gauge", "Start in seconds since 1970", started.as_secs_f64()),
+            ("cores", "gauge", "Processors that may be used", cores() as f64),
+        ] {
+            self.of_process(&format!("process_{name}"), kind, help, value);
+        }
+    }
 }
 
-/// The text of a label's value.
-fn label(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+/// The figures of roles that run without a router.
+pub(super) fn of_roles(
+    identity: &str,
+    version: &str,
+    started: SystemTime,
+    roles: &[Arc<dyn Figures>],
+) -> String {
+    let mut text = Text { text: String::new(), identity: label(identity) };
+    text.build(version);
+    text.process(started);
+    text.text + &shown(roles)
+}
+
+fn shown(roles: &[Arc<dyn Figures>]) -> String {
+    let mut text = Exposition::default();
+    roles.iter().for_each(|role| role.write(&mut text));
+    text.finish()
 }
 
 impl Monitor {
@@ -46,15 +86,9 @@ impl Monitor {
         let mut text = Text { text: String::new(), identity: label(&self.around.identity) };
         self.write_network(&mut text);
         write_streams(&mut text);
-        text.head("choria_build_info", "counter", "Build information about the running program");
-        let version = label(&self.around.version);
-        let _ = writeln!(
-            text.text,
-            "choria_build_info{{identity=\"{}\",sha=\"unknown\",version=\"{version}\"}} 1",
-            text.identity
-        );
-        self.write_process(&mut text);
-        text.text
+        text.build(&self.around.version);
+        text.process(self.observer.started_at());
+        text.text + &shown(&self.figures())
     }
 
     fn write_network(&self, text: &mut Text) {
@@ -90,22 +124,6 @@ impl Monitor {
             text.gauge(&format!("choria_network_{name}"), help, value);
         }
     }
-
-    fn write_process(&self, text: &mut Text) {
-        let (resident, mapped) = sys::memory_bytes();
-        let started = self.observer.started_at().duration_since(UNIX_EPOCH).unwrap_or_default();
-        for (name, kind, help, value) in [
-            ("cpu_seconds_total", "counter", "Processor time", sys::cpu_time().as_secs_f64()),
-            ("resident_memory_bytes", "gauge", "Memory in RAM", resident as f64),
-            ("virtual_memory_bytes", "gauge", "Memory that is mapped", mapped as f64),
-            ("open_fds", "gauge", "Open files and sockets", sys::open_files() as f64),
-            ("max_fds", "gauge", "Most files and sockets", sys::nofile_limit() as f64),
-            ("start_time_seconds", "gauge", "Start in seconds since 1970", started.as_secs_f64()),
-            ("cores", "gauge", "Processors that may be used", cores() as f64),
-        ] {
-            text.of_process(&format!("process_{name}"), kind, help, value);
-        }
-    }
 }
 
 /// There are no streams, which is not the same as no figures: alarms on absent ones stay quiet.
@@ -121,15 +139,5 @@ fn write_streams(text: &mut Text) {
         ("message_bytes", "Bytes of messages in streams"),
     ] {
         text.gauge(&format!("choria_network_stream_{name}"), help, 0);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn labels_are_escaped() {
-        assert_eq!(label("a\"b\\c\nd"), "a\\\"b\\\\c\\nd");
     }
 }

@@ -11,6 +11,7 @@ mod elsewhere;
 mod metrics;
 mod options;
 mod pages;
+mod roles;
 mod sampler;
 mod subsz;
 mod system;
@@ -25,10 +26,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 pub use pages::Pages;
+pub use roles::RolePages;
 pub use system::System;
 
 use crate::broker::Observer;
 use crate::crypto::hash::sha256_hex;
+use crate::util::exposition::Figures;
 use sampler::Sampler;
 
 /// What only the process around the broker knows.
@@ -62,6 +65,8 @@ pub struct Monitor {
     digest: Mutex<(SystemTime, String)>,
     /// Requests by page.
     requests: Mutex<BTreeMap<&'static str, u64>>,
+    /// Roles in the same process.
+    roles: Mutex<Vec<Arc<dyn Figures>>>,
 }
 
 impl Monitor {
@@ -77,7 +82,17 @@ impl Monitor {
             sampler: Sampler::new(),
             system_account,
             requests: Mutex::default(),
+            roles: Mutex::default(),
         })
+    }
+
+    /// Shows the figures of another role of this process from now on.
+    pub fn show(&self, role: Arc<dyn Figures>) {
+        self.roles.lock().unwrap_or_else(PoisonError::into_inner).push(role);
+    }
+
+    fn figures(&self) -> Vec<Arc<dyn Figures>> {
+        self.roles.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn server_id(&self) -> &str {

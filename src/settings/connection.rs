@@ -33,7 +33,8 @@ pub(super) enum Brokers {
 /// Federated clients have brokers of their own. Servers stay in their collective, whatever their file says of
 /// federations.
 fn usual(config: &Config) -> Brokers {
-    let is_federated = config.role == Role::Client && !config.choria.federation_collectives.is_empty();
+    let is_federated =
+        config.role == Role::Client && !config.choria.federation_collectives.is_empty();
     if is_federated { Brokers::Federation } else { Brokers::Collective }
 }
 

@@ -45,7 +45,8 @@ pub fn federation(
         options.reconnect_buffer_bytes = OFFLINE_BYTES;
         options.subscription_bytes_max = WAITING_BYTES_MAX;
         options.queued_bytes_max = WAITING_BYTES_MAX;
-        options.name = format!("{} federation {}", config.identity, config.choria.federation_cluster);
+        options.name =
+            format!("{} federation {}", config.identity, config.choria.federation_cluster);
         Ok(options)
     };
     let federation = side(Brokers::Federation)?;
@@ -72,9 +73,8 @@ pub fn is_collective_local(config: &Config) -> bool {
 
 fn check(config: &Config) -> Result<(), Problem> {
     let choria = &config.choria;
-    let refuse = |key: &str, reason: &str| {
-        Problem::new(format!("{}: {key} {reason}", config.origin(key)))
-    };
+    let refuse =
+        |key: &str, reason: &str| Problem::new(format!("{}: {key} {reason}", config.origin(key)));
     if !choria.federation_collectives.is_empty() {
         return Err(refuse(
             COLLECTIVES,

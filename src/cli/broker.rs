@@ -19,6 +19,7 @@ use crate::cli::command::{Command, Subcommand};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::expiry::ExpiryWatch;
+use crate::cli::roles::{self, Roles, Wanted, shutdown_limit};
 use crate::cli::{VERSION, daemon};
 use crate::config::{Config, Source};
 use crate::settings;
@@ -47,8 +48,6 @@ pub struct RunBroker {
     ports_file: Option<PathBuf>,
 }
 
-/// What zero seconds for the end mean.
-const SHUTDOWN_LIMIT: Duration = Duration::from_secs(4);
 /// How often a broker is looked after.
 const HEALTH_TICK: Duration = Duration::from_secs(1);
 /// How often a broker that is being left looks whether it is empty.
@@ -66,13 +65,14 @@ impl RunBroker {
         let mut signals = Signals::new([Signal::Usr2, Signal::Hup])
             .map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
         let config = context.daemon_config("choria broker", |path| Source::Broker { path })?;
-        if !config.choria.broker_network {
-            return Err(Failure::new("all broker features are disabled")
-                .hint("set plugin.choria.broker_network = true"));
-        }
+        let wanted = Wanted::of(&config);
         let env = context.environment();
         let insecure = settings::Insecure::of(context.globals.switches(), &env)?;
         insecure.warn();
+        if !config.choria.broker_network {
+            return self.serve_roles(wanted, &config, insecure, context).await;
+        }
+        let roles = Roles::prepare(wanted, &config, insecure, context)?;
         let settings = settings::broker(&config, &env, insecure)?;
         // Before the broker is up, so that one whose pages cannot be served does not start.
         let watch = Watch::prepare(&config)?;
@@ -87,6 +87,8 @@ impl RunBroker {
         let broker = Broker::start(settings).map_err(|error| cannot_start(&error))?;
         let watch = watch.start(context, &broker);
         let authority = authority.start(context, &broker);
+        let roles = roles.start(&config, context, Some(&broker));
+        roles.figures().into_iter().for_each(|figures| watch.show(figures));
         let listening = Listening {
             clients: broker.local_addr(),
             status_pages: watch.status_pages(),
@@ -102,6 +104,7 @@ impl RunBroker {
         listening.announce(config.log_format == "nats");
         let mut _expiry = ExpiryWatch::start(context, "broker", move || expires);
         let mut reloader = Reloader::new(config, expires);
+        let mut roles = Some(roles);
         loop {
             context.set_grace(shutdown_limit(&reloader.current) + Duration::from_secs(1));
             match next_event(context, &broker, &mut signals).await {
@@ -114,6 +117,10 @@ impl RunBroker {
                 }
                 Asked::Leave => {
                     watch.say_lame_duck().await;
+                    // Before their connections are sent elsewhere.
+                    if let Some(roles) = roles.take() {
+                        roles.stop(shutdown_limit(&reloader.current)).await;
+                    }
                     leave_clients(&broker, context, reloader.current.network.lame_duck_duration)
                         .await;
                     break;
@@ -124,12 +131,38 @@ impl RunBroker {
         if broker.has_failed() {
             return Err(Failure::new("an event loop of the broker failed"));
         }
+        if let Some(roles) = roles.take() {
+            roles.stop(shutdown_limit(&reloader.current)).await;
+        }
         watch.say_shutdown().await;
         // Its own connections would keep the broker waiting for them to close.
         drop(watch);
         drop(authority);
         let limit = shutdown_limit(&reloader.current);
         smol::unblock(move || broker.shutdown(limit)).await;
+        Ok(Exit::Success)
+    }
+}
+
+impl RunBroker {
+    /// Without a router there is less to do.
+    async fn serve_roles(
+        &self,
+        wanted: Wanted,
+        config: &Config,
+        insecure: settings::Insecure,
+        context: &Context,
+    ) -> Result<Exit, Failure> {
+        if !wanted.any() {
+            return Err(Failure::new("all broker features are disabled")
+                .hint("set plugin.choria.broker_network = true to route messages")
+                .hint("set plugin.choria.broker_federation = true to join networks"));
+        }
+        log::info!("broker: starting version={VERSION} identity={}", config.identity);
+        if let Some(path) = &self.pid {
+            daemon::write_pid(path)?;
+        }
+        roles::run("broker", wanted, config, insecure, context).await?;
         Ok(Exit::Success)
     }
 }
@@ -158,12 +191,6 @@ async fn next_event(context: &Context, broker: &Broker, signals: &mut Signals) -
         Asked::End
     };
     smol::future::or(ended, signalled).await
-}
-
-/// How long connections get to take what waits for them when the broker ends.
-fn shutdown_limit(config: &Config) -> Duration {
-    let limit = config.network.soft_shutdown_timeout;
-    if limit.is_zero() { SHUTDOWN_LIMIT } else { limit }
 }
 
 /// Done when the broker can no longer serve everybody.

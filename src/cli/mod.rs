@@ -16,6 +16,7 @@ mod enroll;
 pub mod exit;
 mod expiry;
 pub mod facts;
+mod federate;
 pub mod filters;
 pub mod find;
 mod help;
@@ -30,6 +31,7 @@ mod policy;
 mod private;
 mod prompt;
 pub mod render;
+mod roles;
 pub mod rpc;
 mod rpcutil;
 mod server;
@@ -71,6 +73,13 @@ static COMMANDS: &[Command] = &[
         Some("run"),
     ),
     Command::group("broker", &["b"], "Run the message router", broker::COMMANDS, Some("run")),
+    Command::group(
+        "federate",
+        &["federation"],
+        "Run a federation broker, or look at the way of a request",
+        federate::COMMANDS,
+        Some("run"),
+    ),
     Command::new::<enroll::Enroll>("enroll", &[]),
     Command::group("ca", &[], "Run a certificate authority of one's own", ca::COMMANDS, None),
     Command::new::<login::LogIn>("login", &[]),

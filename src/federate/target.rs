@@ -30,17 +30,17 @@ pub fn is_reply(target: &str) -> bool {
     let mut tokens = target.split('.');
     let first = tokens.next().unwrap_or_default();
     let second = tokens.next().unwrap_or_default();
-    is_sane(target)
-        && !first.starts_with('$')
-        && !matches!(second, "broadcast" | "node")
-        && !(first == "choria" && second == "federation")
+    let is_taken = first.starts_with('$')
+        || matches!(second, "broadcast" | "node")
+        || (first == "choria" && second == "federation");
+    is_sane(target) && !is_taken
 }
 
 /// A subject to publish on: without wildcards, empty tokens, blanks and control characters, and not too long.
 fn is_sane(target: &str) -> bool {
     target.len() <= limits::SUBJECT_BYTES_MAX
         && subject::valid_publish(target.as_bytes())
-        && !target.chars().any(|c| c.is_control() || c.is_whitespace())
+        && !target.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, '*' | '>'))
 }
 
 #[cfg(test)]
@@ -64,6 +64,7 @@ mod tests {
             "mcollective.node.",
             "mcollective.broadcast.agent",
             "mcollective.broadcast.agent.*",
+            "mcollective.broadcast.agent.x*",
             "mcollective.node.>",
             "*.node.n1",
             "mcollective..node.n1",

@@ -115,6 +115,11 @@ impl Client {
         &self.inner.caller
     }
 
+    /// The federations that requests go through; none means a direct connection.
+    pub fn federations(&self) -> &[String] {
+        &self.settings().federations
+    }
+
     /// Sends what is pending and closes the connection.
     pub async fn close(&self) {
         self.inner.nats.close().await;

@@ -14,7 +14,7 @@ use super::reply::open;
 use super::wait::next_before;
 use crate::nats::client::Subscription;
 use crate::protocol::rpc::DISCOVERY_PING;
-use crate::protocol::{Filter, subject};
+use crate::protocol::{Filter, Hop, subject};
 use crate::security::Provider;
 use crate::util::pattern::{Regex, slashed};
 
@@ -41,6 +41,8 @@ pub struct Pong {
     pub sender: String,
     /// From the publish to the arrival of the answer.
     pub delay: Duration,
+    /// The way that the request and the answer took, as they record it.
+    pub(super) hops: Vec<Hop>,
 }
 
 /// Answers to a ping as they arrive.
@@ -97,6 +99,18 @@ impl Client {
     }
 
     async fn ask(&self, discovery: &Discovery, window: bool) -> Result<Pings, Error> {
+        self.ask_with(discovery, window, None, None).await
+    }
+
+    /// Sends a ping, to everybody unless there are `targets`. `processor` stands in the first hop in place of the
+    /// name of this client.
+    pub(super) async fn ask_with(
+        &self,
+        discovery: &Discovery,
+        window: bool,
+        targets: Option<Vec<String>>,
+        processor: Option<String>,
+    ) -> Result<Pings, Error> {
         let settings = self.settings();
         if settings.require_filter && is_unfiltered(&discovery.filter) {
             return Err(Error::FilterRequired);
@@ -106,11 +120,14 @@ impl Client {
         request.filter = discovery.filter.clone();
         request.message = DISCOVERY_PING.to_vec();
         let reply_to = self.reply_subject(collective, &request.id);
-        let transport = self.seal(&request, &reply_to).await?;
+        let mut transport = self.seal(&request, &reply_to).await?;
+        if let (Some([_, name, _]), Some(processor)) = (transport.hops.first_mut(), processor) {
+            *name = processor;
+        }
+        let targets = targets.unwrap_or_else(|| vec![subject::broadcast_agent(collective, AGENT)]);
         let subscription = self.nats().subscribe(&reply_to, None)?;
         let published = Instant::now();
-        self.publish(&transport, &request.id, &[subject::broadcast_agent(collective, AGENT)])
-            .await?;
+        self.publish(&transport, &request.id, &targets).await?;
         let last_moment = Instant::now() + discovery.timeout.unwrap_or(settings.discovery_timeout);
         Ok(Pings {
             subscription,
@@ -126,6 +143,11 @@ impl Client {
 }
 
 impl Pings {
+    /// The id of the request.
+    pub(super) fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
     /// The next answer; nothing when the time is over. A node that answers twice is reported once.
     pub async fn next(&mut self) -> Option<Pong> {
         loop {
@@ -140,7 +162,8 @@ impl Pings {
                         self.until = self.last_moment.min(now + WINDOW);
                     }
                     self.seen.insert(reply.sender.clone());
-                    return Some(Pong { sender: reply.sender, delay: now - self.published });
+                    let delay = now - self.published;
+                    return Some(Pong { sender: reply.sender, delay, hops: reply.hops });
                 }
                 Err(fault) => log::warn!("discovery: unusable answer err={fault}"),
             }
@@ -150,7 +173,7 @@ impl Pings {
 
 /// The identities of a filter that names nodes and nothing else: nobody has to be asked for those. The agent filter
 /// does not count, because every request has one.
-fn named_identities(filter: &Filter) -> Option<&[String]> {
+pub(super) fn named_identities(filter: &Filter) -> Option<&[String]> {
     let names_nodes = !filter.identities.is_empty()
         && filter.identities.iter().all(|identity| slashed(identity).is_none())
         && filter.facts.is_empty()

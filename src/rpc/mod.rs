@@ -16,6 +16,7 @@ mod reply;
 mod request;
 pub mod signing;
 mod stats;
+mod trace;
 mod tracker;
 mod wait;
 
@@ -27,3 +28,4 @@ pub use options::{BATCH_SLEEP_DEFAULT, Discovery, DiscoveryMethod, RequestOption
 pub use reply::NodeReply;
 pub use request::{REPLIES_QUEUED_MAX, ReplyStream};
 pub use stats::{Stats, UNEXPECTED_NAMES_MAX};
+pub use trace::{Path, Paths};

@@ -6,7 +6,7 @@ use super::connection::{Brokers, connection_to};
 use super::{Insecure, Problem, opened, provider, security};
 use crate::config::{Config, Environment};
 use crate::federate::Settings;
-use crate::nats::client::{Initial, Inside};
+use crate::nats::client::{Initial, Inside, Options};
 use crate::nats::subject;
 use crate::net::servers::{Server, ServerList};
 use crate::security::{Holder, Provider, TokenFiles, TokenKeys, Use};
@@ -21,11 +21,8 @@ const OFFLINE_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes that wait to be passed on, for one direction.
 const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// A router in this process, and the name it has among brokers.
-pub type LocalBroker = (Inside, Server);
-
-/// The federation broker that the configuration asks for. With a router in this process, that one is the network of
-/// the collective, unless `plugin.choria.middleware_hosts` names another.
+/// The federation broker that the configuration asks for. Where [`is_collective_local`], its side of the collective is
+/// still to be turned to the router of this process.
 ///
 /// # Errors
 /// When it cannot be told what it is to connect to, or how, or when it would carry messages in a circle.
@@ -34,7 +31,6 @@ pub fn federation(
     env: &Environment,
     insecure: Insecure,
     executor: &Arc<smol::Executor<'static>>,
-    local: Option<LocalBroker>,
 ) -> Result<Settings, Problem> {
     check(config)?;
     let security = outgoing(config, env, insecure)?;
@@ -50,14 +46,7 @@ pub fn federation(
         Ok(options)
     };
     let federation = side(Brokers::Federation)?;
-    let mut collective = side(Brokers::Collective)?;
-    if let Some((inside, name)) = local.filter(|_| is_collective_local(config)) {
-        collective.servers = ServerList::fixed(vec![name]);
-        collective.inside = Some(inside);
-        collective.tls = None;
-        collective.credentials = None;
-        (collective.user, collective.password) = (None, None);
-    }
+    let collective = side(Brokers::Collective)?;
     Ok(Settings {
         cluster: config.choria.federation_cluster.clone(),
         identity: config.identity.clone(),
@@ -66,7 +55,17 @@ pub fn federation(
     })
 }
 
-/// Whether the network of the collective is that of the router in this process.
+/// Turns a connection to the router of this process, which has a name among brokers.
+pub fn connect_inside(options: &mut Options, inside: Inside, name: Server) {
+    options.servers = ServerList::fixed(vec![name]);
+    options.inside = Some(inside);
+    options.tls = None;
+    options.credentials = None;
+    (options.user, options.password) = (None, None);
+}
+
+/// Whether the network of the collective is that of the router in this process: unless
+/// `plugin.choria.middleware_hosts` names another.
 pub fn is_collective_local(config: &Config) -> bool {
     config.choria.broker_network && config.choria.middleware_hosts.is_empty()
 }
@@ -141,8 +140,7 @@ pub(super) fn federations(config: &Config) -> Result<Vec<String>, Problem> {
 }
 
 fn is_token(name: &str) -> bool {
-    !name.contains('.')
-        && !name.chars().any(|c| c.is_whitespace() || c.is_control())
+    !name.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '.' | '*' | '>'))
         && subject::valid_publish(name.as_bytes())
 }
 

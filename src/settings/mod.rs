@@ -21,7 +21,7 @@ pub use broker::{broker, status_pages};
 pub use client::rpc_client;
 pub use connection::{TokenLogin, connection, inboxes};
 pub use enroll::{Enrolment, Wish as EnrolmentWish, enrolment, opened};
-pub use federate::{federation, is_collective_local};
+pub use federate::{connect_inside, federation, is_collective_local};
 pub use policy::policies;
 pub use security::{provider, security, trust, warn_of_doubts};
 pub use server::server;

@@ -1,6 +1,5 @@
 //! Lets others watch a running broker: serves its status pages and the services of its system account.
 
-use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -10,10 +9,12 @@ use crate::broker::Broker;
 use crate::cli::VERSION;
 use crate::cli::context::Context;
 use crate::cli::exit::Failure;
+use crate::cli::roles::listen;
 use crate::config::Config;
-use crate::http::{Limits, Server};
+use crate::http::Server;
 use crate::monitor::{Monitor, Pages, Surroundings, System};
 use crate::settings;
+use crate::util::exposition::Figures;
 
 /// What is ready before the broker runs.
 pub struct Prepared {
@@ -25,6 +26,7 @@ pub struct Prepared {
 pub struct Watch {
     status_pages: Option<SocketAddr>,
     system: System,
+    monitor: Arc<Monitor>,
     _tasks: Vec<Task<()>>,
 }
 
@@ -39,6 +41,11 @@ impl Watch {
             http: server.as_ref().and_then(|server| server.local_addr().ok()),
         };
         Ok(Prepared { server, around })
+    }
+
+    /// Shows the figures of another role of this process from now on.
+    pub fn show(&self, role: Arc<dyn Figures>) {
+        self.monitor.show(role);
     }
 
     /// Tells the system account that clients are sent elsewhere.
@@ -65,22 +72,9 @@ impl Prepared {
         let system = System::start(&monitor, &context.executor);
         let mut tasks = Vec::new();
         if let Some(server) = self.server {
-            let pages = Arc::new(Pages::new(monitor));
+            let pages = Arc::new(Pages::new(monitor.clone()));
             tasks.push(context.executor.spawn(server.serve(pages)));
         }
-        Watch { status_pages, system, _tasks: tasks }
+        Watch { status_pages, system, monitor, _tasks: tasks }
     }
-}
-
-fn listen(address: SocketAddr) -> Result<Server, Failure> {
-    Server::bind(address, Limits::default()).map_err(|error| {
-        let failure = Failure::new(format!("cannot serve status pages on {address}: {error}"));
-        match error.kind() {
-            ErrorKind::AddrInUse => failure.hint(format!(
-                "another process listens on port {}: end it, or set plugin.choria.stats_port",
-                address.port()
-            )),
-            _ => failure.hint("correct plugin.choria.stats_address"),
-        }
-    })
 }

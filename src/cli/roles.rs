@@ -1,0 +1,181 @@
+//! The roles beside the router: they run in `choria broker` with or without it, or in commands of their own.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use smol::Task;
+
+use crate::broker::Broker;
+use crate::cli::VERSION;
+use crate::cli::context::Context;
+use crate::cli::exit::Failure;
+use crate::config::Config;
+use crate::federate::{self, Federation};
+use crate::http::{Limits, Server};
+use crate::monitor::{RolePages, Surroundings};
+use crate::nats::client::Inside;
+use crate::net::servers;
+use crate::settings::{self, Insecure};
+use crate::util::exposition::Figures;
+
+/// Which of them are wanted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The federation broker.
+    pub federation: bool,
+}
+
+impl Wanted {
+    /// Those that `choria broker` runs with this configuration.
+    pub fn of(config: &Config) -> Wanted {
+        Wanted { federation: config.choria.broker_federation }
+    }
+
+    /// Whether there is anything to run.
+    pub fn any(self) -> bool {
+        self.federation
+    }
+}
+
+/// Roles whose configuration is fine.
+pub struct Prepared {
+    federation: Option<federate::Settings>,
+    is_collective_local: bool,
+}
+
+/// Roles that run. Dropping it ends them at once.
+pub struct Roles {
+    federation: Option<Federation>,
+}
+
+impl Prepared {
+    /// Starts them. `router` is that of the same process.
+    pub fn start(self, config: &Config, context: &Context, router: Option<&Broker>) -> Roles {
+        let start = |mut settings: federate::Settings| {
+            if let Some(router) = router.filter(|_| self.is_collective_local) {
+                let (inside, name) = inside(config, router);
+                settings::connect_inside(&mut settings.collective, inside, name);
+            }
+            Federation::start(settings, &context.executor)
+        };
+        Roles { federation: self.federation.map(start) }
+    }
+}
+
+impl Roles {
+    /// Says what is wrong with the configuration of these roles, before anything is started.
+    pub fn prepare(
+        wanted: Wanted,
+        config: &Config,
+        insecure: Insecure,
+        context: &Context,
+    ) -> Result<Prepared, Failure> {
+        let make =
+            || settings::federation(config, &context.environment(), insecure, &context.executor);
+        Ok(Prepared {
+            federation: wanted.federation.then(make).transpose()?,
+            is_collective_local: settings::is_collective_local(config),
+        })
+    }
+
+    /// What they tell in figures.
+    pub fn figures(&self) -> Vec<Arc<dyn Figures>> {
+        let federation = self.federation.as_ref();
+        federation.map(|federation| federation.figures() as Arc<dyn Figures>).into_iter().collect()
+    }
+
+    /// Ends them; they pass on what they have, within a limit.
+    pub async fn stop(self, limit: Duration) {
+        if let Some(federation) = self.federation {
+            federation.stop(limit).await;
+        }
+    }
+}
+
+/// Connections to the router of this process, and its name among brokers.
+fn inside(config: &Config, router: &Broker) -> (Inside, servers::Server) {
+    let observer = router.observer();
+    let account = observer.account_names().into_iter().next().unwrap_or_default();
+    let name = servers::Server::nats(config.identity.clone(), router.local_addr().port());
+    (Inside::new(move || observer.attach(&account)), name)
+}
+
+/// The status pages of a process without a router.
+pub struct StatusPages {
+    address: SocketAddr,
+    _task: Task<()>,
+}
+
+impl StatusPages {
+    /// Serves the pages where the configuration says so.
+    pub fn start(
+        config: &Config,
+        insecure: Insecure,
+        context: &Context,
+        roles: &Roles,
+    ) -> Result<Option<StatusPages>, Failure> {
+        let Some(address) = settings::status_pages(config)? else { return Ok(None) };
+        let server = listen(address)?;
+        let address = server.local_addr().unwrap_or(address);
+        let around = Surroundings {
+            version: VERSION.to_owned(),
+            identity: config.identity.clone(),
+            config_file: config.file.clone(),
+            http: Some(address),
+        };
+        let pages = RolePages::new(around, roles.figures(), !insecure.no_tls);
+        let task = context.executor.spawn(server.serve(Arc::new(pages)));
+        Ok(Some(StatusPages { address, _task: task }))
+    }
+
+    /// Where they are.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Listens for those who ask for status pages.
+pub fn listen(address: SocketAddr) -> Result<Server, Failure> {
+    Server::bind(address, Limits::default()).map_err(|error| {
+        let failure = Failure::new(format!("cannot serve status pages on {address}: {error}"));
+        match error.kind() {
+            ErrorKind::AddrInUse => failure.hint(format!(
+                "another process listens on port {}: end it, or set plugin.choria.stats_port",
+                address.port()
+            )),
+            _ => failure.hint("correct plugin.choria.stats_address"),
+        }
+    })
+}
+
+/// Runs roles without a router until the process is told to stop.
+pub async fn run(
+    component: &str,
+    wanted: Wanted,
+    config: &Config,
+    insecure: Insecure,
+    context: &Context,
+) -> Result<(), Failure> {
+    let limit = shutdown_limit(config);
+    context.set_grace(limit + Duration::from_secs(1));
+    let roles = Roles::prepare(wanted, config, insecure, context)?.start(config, context, None);
+    let pages = StatusPages::start(config, insecure, context, &roles)?;
+    if let Some(pages) = &pages {
+        log::info!("{component}: serving status pages on http://{}/", pages.address());
+    }
+    context.interrupt.wait().await;
+    log::info!("{component}: stopping");
+    roles.stop(limit).await;
+    Ok(())
+}
+
+/// What zero seconds for the end mean.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(4);
+
+/// How long connections get to take what waits for them at the end.
+pub fn shutdown_limit(config: &Config) -> Duration {
+    let limit = config.network.soft_shutdown_timeout;
+    if limit.is_zero() { SHUTDOWN_LIMIT } else { limit }
+}

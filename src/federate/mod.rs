@@ -123,7 +123,7 @@ async fn run(
     executor: Arc<Executor<'static>>,
 ) {
     let Settings { cluster, identity, federation, collective } = settings;
-    log::info!("federation: starting cluster={cluster} identity={identity}");
+    log::info!("federation: joining two networks cluster={cluster} identity={identity}");
     let connecting = future::zip(
         connect(Side::Federation, federation, &figures),
         connect(Side::Collective, collective, &figures),

@@ -24,6 +24,7 @@ pub fn server(
     let security = opened(&config, env, insecure)?;
     warn_of_doubts(&security, Use::Client, &config.identity);
     warn_of_classes(&config);
+    warn_of_federations(&config);
     let connection = connection(&config, env, &security, executor.clone())?;
     let workers = Workers::start_default()
         .map_err(|error| Problem::new(format!("cannot start worker threads: {error}")))?;
@@ -99,6 +100,15 @@ fn renewal(config: &Config, security: &Provider) -> Option<Renewal> {
         crl: Some(files.crl.clone()).filter(|path| !path.as_os_str().is_empty()),
         interval: config.choria.ca_interval.max(INTERVAL_MIN),
     })
+}
+
+/// Servers are reached through federation brokers of their own collective, and stay there.
+fn warn_of_federations(config: &Config) {
+    const KEY: &str = "plugin.choria.federation.collectives";
+    if !config.choria.federation_collectives.is_empty() {
+        let origin = config.origin(KEY);
+        log::warn!("server: {origin}: {KEY} is for clients, this server does not look at it");
+    }
 }
 
 /// A file that somebody has asked for is missed; the default one is absent on many nodes.

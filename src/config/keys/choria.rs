@@ -27,20 +27,20 @@ pub(super) const KEYS: &[Key] = &[
         "plugin.choria.federation.collectives",
         CommaList,
         "",
-        "The federations this client talks through",
+        "The federations a client talks through; not for servers and federation brokers",
     )
     .env("CHORIA_FED_COLLECTIVE"),
     key(
         "plugin.choria.federation_middleware_hosts",
         CommaList,
         "",
-        "The brokers of the federation, each host:port",
+        "The brokers that federated clients and federation brokers connect to, each host:port",
     ),
     key(
         "plugin.choria.federation.cluster",
         Text,
         "mcollective",
-        "The name this federation broker serves",
+        "The name of the federation broker; the same for all that share the work",
     ),
     key(
         "plugin.choria.require_client_filter",

@@ -19,7 +19,8 @@ use crate::wire::Wire;
 
 const WRITE_BYTES_MAX: usize = 64 * 1024;
 const READ_BYTES_MAX: usize = 256 * 1024;
-/// Published and not yet received by the slowest subscriber. Far below what any broker holds for a connection.
+/// Published and not yet received, by all subscribers together. Far below what any broker holds for a connection, and
+/// less than the cache of a processor: otherwise it is the memory that is measured.
 const IN_FLIGHT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const IN_FLIGHT_PAUSE: Duration = Duration::from_micros(50);
 /// Without any delivery for this long the rest counts as lost.
@@ -138,7 +139,8 @@ impl Progress {
             slowest: AtomicU64::new(published),
             expected: AtomicU64::new(NOT_FINAL),
             failed: AtomicBool::new(false),
-            in_flight_max: IN_FLIGHT_BYTES_MAX.div_ceil(frame.delivered_bytes as u64),
+            in_flight_max: IN_FLIGHT_BYTES_MAX
+                .div_ceil((frame.delivered_bytes * subscribers.len()) as u64),
         }
     }
 

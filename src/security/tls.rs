@@ -18,11 +18,12 @@ use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVeri
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig,
+    CertificateError, ClientConfig, DigitallySignedStruct, NamedGroup, RootCertStore, ServerConfig,
     SignatureScheme, SupportedCipherSuite,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
+mod ahead;
 mod current;
 mod dated;
 mod pinned;
@@ -30,6 +31,7 @@ mod remembered;
 
 use super::Authority;
 use crate::crypto::x509::Certificate;
+pub use ahead::make_key_ahead;
 pub(super) use current::Current;
 use dated::Dated;
 pub use pinned::pinned_client;
@@ -190,7 +192,13 @@ pub(super) fn server(
     authority: Option<Arc<Authority>>,
     own: Arc<CertifiedKey>,
 ) -> Result<ServerConfig, rustls::Error> {
-    let builder = ServerConfig::builder_with_provider(provider.clone())
+    let mut own_provider = CryptoProvider::clone(provider);
+    for group in &mut own_provider.kx_groups {
+        if group.name() == NamedGroup::X25519 {
+            *group = ahead::x25519();
+        }
+    }
+    let builder = ServerConfig::builder_with_provider(Arc::new(own_provider))
         .with_protocol_versions(&[&TLS13, &TLS12])?;
     let builder = match authority {
         Some(authority) => {

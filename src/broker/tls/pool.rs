@@ -8,14 +8,19 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rustls::ServerConfig;
 
 use super::Tls;
 use crate::broker::home::{Home, Mail, lock};
+use crate::security::tls::make_key_ahead;
 
+/// Time without work after which keys are made for later, and how many of them before new work is looked for.
+const IDLE_AFTER: Duration = Duration::from_millis(100);
+const KEYS_AT_ONCE: usize = 4;
 /// Cancelled work above which the queue is cleaned, if it is half of it.
 const CANCELLED_MIN: usize = 64;
 
@@ -215,6 +220,8 @@ impl Queue {
     /// The next piece of work that somebody waits for; nothing when the broker stops.
     fn next(&self) -> Option<Job> {
         let mut state = lock(&self.state);
+        // Until keys for later are made; every piece of work may have used some.
+        let mut pause = Some(IDLE_AFTER);
         loop {
             if state.is_stopped {
                 return None;
@@ -229,10 +236,32 @@ impl Queue {
                 }
                 None => {
                     self.count(&state);
-                    state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    state = self.rest(state, &mut pause);
                 }
             }
         }
+    }
+
+    /// Waits for work. As long as keys are lacking, some are made for later whenever there is nothing else to do for a
+    /// while.
+    fn rest<'s>(
+        &'s self,
+        state: MutexGuard<'s, State>,
+        pause: &mut Option<Duration>,
+    ) -> MutexGuard<'s, State> {
+        let Some(length) = *pause else {
+            return self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        };
+        let waited = self.filled.wait_timeout(state, length);
+        let (state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        if !timeout.timed_out() {
+            *pause = Some(IDLE_AFTER);
+            return state;
+        }
+        drop(state);
+        let goes_on = (0..KEYS_AT_ONCE).all(|_| make_key_ahead());
+        *pause = goes_on.then_some(Duration::ZERO);
+        lock(&self.state)
     }
 
     fn count(&self, state: &State) {

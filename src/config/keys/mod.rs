@@ -6,6 +6,8 @@ mod core;
 mod network;
 mod security;
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 /// One configuration key.
@@ -125,9 +127,18 @@ pub fn all() -> impl Iterator<Item = &'static Key> {
     [core::KEYS, choria::KEYS, network::KEYS, security::KEYS].into_iter().flatten()
 }
 
+/// The keys by name, and those with a name inside, which are few.
+static INDEX: LazyLock<(HashMap<&'static str, &'static Key>, Vec<&'static Key>)> =
+    LazyLock::new(|| {
+        let (patterns, plain): (Vec<&Key>, Vec<&Key>) =
+            all().partition(|key| key.name.contains('*'));
+        (plain.into_iter().map(|key| (key.name, key)).collect(), patterns)
+    });
+
 /// The key that `name` is, keys with a name inside included.
 pub fn find(name: &str) -> Option<&'static Key> {
-    all().find(|key| key.is(name))
+    let (plain, patterns) = &*INDEX;
+    plain.get(name).or_else(|| patterns.iter().find(|key| key.is(name))).copied()
 }
 
 /// Whether the value of a key is shown as a mask: those the table says, and those of plugins
@@ -199,6 +210,15 @@ mod tests {
             assert!(!key.description.ends_with('.'), "{}", key.name);
         }
         assert!(names.len() > 150, "only {} keys", names.len());
+    }
+
+    #[test]
+    fn every_key_is_found_by_its_own_name() {
+        for key in all() {
+            assert_eq!(find(key.name).map(|found| found.name), Some(key.name));
+            let is_like = |other: &Key| other.name != key.name && other.is(key.name);
+            assert!(!all().any(is_like), "{} may be two keys", key.name);
+        }
     }
 
     #[test]

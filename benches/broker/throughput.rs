@@ -19,9 +19,11 @@ use crate::wire::Wire;
 
 const WRITE_BYTES_MAX: usize = 64 * 1024;
 const READ_BYTES_MAX: usize = 256 * 1024;
-/// Published and not yet received, by all subscribers together. Far below what any broker holds for a connection, and
-/// less than the cache of a processor: otherwise it is the memory that is measured.
+/// Published and not yet received by the slowest subscriber. Far below what any broker holds for a connection.
 const IN_FLIGHT_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// The same for all subscribers together. With more of it the system has to get new memory for its sockets all the time,
+/// and in a virtual machine that takes longer than everything a broker does.
+const IN_FLIGHT_TOTAL_MAX: u64 = 32 * 1024 * 1024;
 const IN_FLIGHT_PAUSE: Duration = Duration::from_micros(50);
 /// Without any delivery for this long the rest counts as lost.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -140,7 +142,8 @@ impl Progress {
             expected: AtomicU64::new(NOT_FINAL),
             failed: AtomicBool::new(false),
             in_flight_max: IN_FLIGHT_BYTES_MAX
-                .div_ceil((frame.delivered_bytes * subscribers.len()) as u64),
+                .min(IN_FLIGHT_TOTAL_MAX / subscribers.len() as u64)
+                .div_ceil(frame.delivered_bytes as u64),
         }
     }
 

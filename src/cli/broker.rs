@@ -162,7 +162,8 @@ impl RunBroker {
         if let Some(path) = &self.pid {
             daemon::write_pid(path)?;
         }
-        roles::run("broker", wanted, config, insecure, context).await?;
+        let prepared = Roles::prepare(wanted, config, insecure, context)?;
+        roles::run("broker", prepared, config, insecure, context).await?;
         Ok(Exit::Success)
     }
 }

@@ -153,14 +153,14 @@ pub fn listen(address: SocketAddr) -> Result<Server, Failure> {
 /// Runs roles without a router until the process is told to stop.
 pub async fn run(
     component: &str,
-    wanted: Wanted,
+    prepared: Prepared,
     config: &Config,
     insecure: Insecure,
     context: &Context,
 ) -> Result<(), Failure> {
     let limit = shutdown_limit(config);
     context.set_grace(limit + Duration::from_secs(1));
-    let roles = Roles::prepare(wanted, config, insecure, context)?.start(config, context, None);
+    let roles = prepared.start(config, context, None);
     let pages = StatusPages::start(config, insecure, context, &roles)?;
     if let Some(pages) = &pages {
         log::info!("{component}: serving status pages on http://{}/", pages.address());

@@ -24,6 +24,7 @@ use super::registry::{Hosted, Registry};
 use super::workers::Workers;
 use crate::nats::subject;
 use crate::protocol::filter::NodeData;
+use crate::protocol::passage::{self, Passage};
 use crate::protocol::rpc::{DISCOVERY_PONG, DISCOVERY_WORD, ReplyBody, StatusCode};
 use crate::protocol::{Fault, Plain, Request, Transport};
 use crate::security::{Denied, Provider, ReplayCache, Verified};
@@ -79,6 +80,8 @@ struct Admitted {
     claims: Option<Arc<ClientClaims>>,
     /// A subject that replies can be published to.
     reply_to: String,
+    /// When it came in.
+    received: SystemTime,
 }
 
 /// Why a message goes no further.
@@ -175,7 +178,7 @@ impl Pipeline {
         match self.consider(&verified, transport.reply_to, now) {
             Ok(reply_to) => {
                 let (request, claims) = (Arc::new(verified.request), verified.token);
-                Ok(Admitted { request, claims, reply_to })
+                Ok(Admitted { request, claims, reply_to, received: now })
             }
             Err(unfit) => {
                 self.record_unfit(&verified.request, &unfit);
@@ -359,7 +362,7 @@ impl Pipeline {
         let sent = match self.parts.security.encode_reply(&reply) {
             Ok(mut transport) => {
                 let url = node.link.connected_url().unwrap_or_else(|| "unknown".to_owned());
-                transport.append_hop(&url, &node.identity, &url);
+                transport.append_hop(&url, &processor(node, admitted), &url);
                 node.link.publish(&admitted.reply_to, &transport.encode()).await
             }
             Err(fault) => Err(Unsent::Failed(fault.to_string())),
@@ -374,6 +377,16 @@ impl Pipeline {
         }
         sent
     }
+}
+
+/// Who the reply comes from, with the times when the caller wants them.
+fn processor(node: &Node, admitted: &Admitted) -> String {
+    let request = &admitted.request;
+    if request.federation.is_none() || !passage::is_wanted(&request.hops) {
+        return node.identity.clone();
+    }
+    let took = SystemTime::now().duration_since(admitted.received).unwrap_or_default();
+    passage::processor(&node.identity, &[Passage { at: admitted.received, took }.entry()])
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod cli_usage;
 mod cluster;
 mod dependencies;
 mod enroll;
+mod federation;
 mod fleet;
 mod forged;
 mod front;

@@ -10,7 +10,7 @@ use crate::cli::command::{Command, Subcommand};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::expiry::ExpiryWatch;
-use crate::cli::roles::{self, Wanted};
+use crate::cli::roles::{self, Roles, Wanted};
 use crate::cli::{VERSION, daemon};
 use crate::config::Source;
 use crate::settings;
@@ -53,13 +53,13 @@ impl RunFederation {
         let insecure = settings::Insecure::of(context.globals.switches(), &env)?;
         insecure.warn();
         log::info!("federation: starting version={VERSION} identity={}", config.identity);
+        let prepared = Roles::prepare(Wanted { federation: true }, &config, insecure, context)?;
         if let Some(path) = &self.pid {
             daemon::write_pid(path)?;
         }
         let expires = settings::opened(&config, &env, insecure)?.certificate_expires();
         let _expiry = ExpiryWatch::start(context, "federation", move || expires);
-        let wanted = Wanted { federation: true };
-        roles::run("federation", wanted, &config, insecure, context).await?;
+        roles::run("federation", prepared, &config, insecure, context).await?;
         Ok(Exit::Success)
     }
 }

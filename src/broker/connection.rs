@@ -6,6 +6,7 @@ mod websocket;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::cluster::{Route, Ticket};
 use super::end::{End, Reason};
@@ -347,14 +348,12 @@ impl Connection {
         }
     }
 
-    /// Ends it when its certificate was revoked after it was verified.
+    /// Ends it when its certificate, or one that vouches for it, was revoked after it was verified.
     pub fn check_revocation(&self, cx: &Context) -> Result<(), End> {
         let Some(authority) = &cx.settings.authority else { return Ok(()) };
-        match self.transport.peer_certificate() {
-            Some(certificate) if authority.is_revoked(certificate) => {
-                Err(End::refused("its certificate was revoked"))
-            }
-            _ => Ok(()),
+        match authority.is_revoked(self.transport.peer_chain(), SystemTime::now()) {
+            true => Err(End::refused("its certificate was revoked")),
+            false => Ok(()),
         }
     }
 

@@ -139,7 +139,8 @@ impl Shared {
     /// Decides by other settings from now on. Live connections are not looked at.
     pub fn set_access(&self, access: &Access) -> Result<(), BadAccess> {
         let gate = Gate::new(access, self.settings.tls.is_some(), &self.accounts.names())?;
-        *self.gate.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(gate);
+        let mut current = self.gate.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(gate.after(&current));
         Ok(())
     }
 

@@ -22,6 +22,8 @@ use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic,
 };
 
+use rustls_pki_types::CertificateDer;
+
 pub(super) use handshake::Handshake;
 pub(super) use pool::{HandshakePool, Outcome, Worked};
 
@@ -124,7 +126,12 @@ impl Tls {
 
     /// The certificate the peer proved to have, in DER.
     pub fn peer_certificate(&self) -> Option<&[u8]> {
-        self.connection.peer_certificates().and_then(|chain| chain.first()).map(AsRef::as_ref)
+        self.peer_chain().first().map(AsRef::as_ref)
+    }
+
+    /// All certificates the peer has shown, its own first, in DER. rustls keeps them for as long as the session lasts.
+    pub fn peer_chain(&self) -> &[CertificateDer<'static>] {
+        self.connection.peer_certificates().unwrap_or_default()
     }
 
     /// Puts what came before and is not complete at the start of a buffer into which more is going to be read, for

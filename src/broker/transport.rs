@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rustls::ServerConfig;
+use rustls_pki_types::CertificateDer;
 
 use super::cluster::ClientTls;
 use super::end::{End, Reason};
@@ -185,12 +186,15 @@ impl Transport {
         }
     }
 
-    /// The certificate the peer proved to have, in DER.
-    pub fn peer_certificate(&self) -> Option<&[u8]> {
+    /// The certificates the peer has shown, its own first, in DER.
+    pub fn peer_chain(&self) -> &[CertificateDer<'static>] {
         match self {
-            Transport::Plain | Transport::Handshake(_) | Transport::ClientTls(_) => None,
-            Transport::Tls(tls) => tls.peer_certificate(),
-            Transport::WebSocket(channel) => channel.tls.as_ref()?.peer_certificate(),
+            Transport::Plain | Transport::Handshake(_) => &[],
+            Transport::ClientTls(tls) => tls.peer_chain(),
+            Transport::Tls(tls) => tls.peer_chain(),
+            Transport::WebSocket(channel) => {
+                channel.tls.as_ref().map_or(&[], |tls| tls.peer_chain())
+            }
         }
     }
 }

@@ -6,6 +6,9 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
 use crate::crypto::key::{self, PrivateKey};
 
 /// For its owner only.
@@ -20,12 +23,40 @@ const PUBLIC_FOLDER: u32 = 0o755;
 /// # Errors
 /// What the system says; the old file is untouched then.
 pub fn replace(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
+    put(path, contents, mode, |temporary| fs::rename(temporary, path))
+}
+
+/// Writes a file that must not exist yet in one step, on disk when this returns: there is a whole one or none, whatever
+/// happens.
+///
+/// # Errors
+/// What the system says; a file that is there is untouched.
+pub fn create_new(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
+    put(path, contents, mode, |temporary| {
+        match renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE) {
+            // Not every file system can do this. A second name replaces nothing either; the first one goes.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                fs::hard_link(temporary, path)?;
+                fs::remove_file(temporary)
+            }
+            result => Ok(result?),
+        }
+    })
+}
+
+/// Writes a file beside its place, and has it put there when it is whole and on disk.
+fn put(
+    path: &Path,
+    contents: &[u8],
+    mode: u32,
+    place: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
     let temporary = path.with_file_name(format!(".{name}.{:016x}", fastrand::u64(..)));
     let written = create(&temporary, mode).and_then(|mut file| {
         file.write_all(contents)?;
         file.sync_all()?;
-        fs::rename(&temporary, path)?;
+        place(&temporary)?;
         sync_folder(path)
     });
     if written.is_err() {
@@ -33,17 +64,6 @@ pub fn replace(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
         let _ = fs::remove_file(&temporary);
     }
     written
-}
-
-/// Writes a file that must not exist yet.
-///
-/// # Errors
-/// What the system says.
-pub fn create_new(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = create(path, mode)?;
-    file.write_all(contents)?;
-    file.sync_all()?;
-    sync_folder(path)
 }
 
 /// A new file with exactly these permissions, whatever the umask says.
@@ -172,5 +192,77 @@ impl Shelf {
                 .map_err(|source| Unwritten { path: path.clone(), source })?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Folder {
+            let folder = format!("choria-files-{name}-{}", std::process::id());
+            let path = std::env::temp_dir().join(folder);
+            fs::create_dir_all(&path).unwrap();
+            Folder(path)
+        }
+
+        fn names(&self) -> Vec<String> {
+            let entries = fs::read_dir(&self.0).unwrap().map(Result::unwrap);
+            let mut names: Vec<_> =
+                entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_new_file_is_whole_or_not_there_and_replaces_nothing() {
+        let folder = Folder::new("new");
+        let path = folder.0.join("ca.key");
+        // What a crash has left is in nobody's way.
+        fs::write(folder.0.join(".ca.key.0000000000000000"), "hal").unwrap();
+        create_new(&path, b"one", SECRET).unwrap();
+        let again = create_new(&path, b"two", PUBLIC).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, SECRET);
+        assert_eq!(folder.names(), [".ca.key.0000000000000000", "ca.key"]);
+        replace(&path, b"two", PUBLIC).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, PUBLIC);
+        let absent = create_new(&folder.0.join("no/such"), b"", SECRET).unwrap_err();
+        assert_eq!(absent.kind(), io::ErrorKind::NotFound);
+        assert_eq!(folder.names().len(), 2);
+    }
+
+    #[test]
+    fn nobody_sees_half_a_file() {
+        let folder = Folder::new("half");
+        let contents = vec![7; 256 * 1024];
+        let is_done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_done.load(Ordering::Relaxed) {
+                    for name in folder.names().iter().filter(|name| !name.starts_with('.')) {
+                        assert_eq!(fs::read(folder.0.join(name)).unwrap().len(), contents.len());
+                    }
+                }
+            });
+            for number in 0..20 {
+                create_new(&folder.0.join(number.to_string()), &contents, SECRET).unwrap();
+            }
+            is_done.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(folder.names().len(), 20);
     }
 }

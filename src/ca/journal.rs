@@ -109,6 +109,8 @@ pub(super) struct State {
     records: BTreeMap<String, Record>,
     /// Serial numbers by name in small letters, oldest first: hosts are the same in any letters.
     by_name: HashMap<String, Vec<String>>,
+    /// The same for further names and addresses.
+    by_alt: HashMap<String, Vec<String>>,
     /// Certificates issued with a token.
     uses: HashMap<String, Vec<String>>,
 }
@@ -120,6 +122,11 @@ impl State {
             Line::Issued { record, .. } => {
                 let serial = record.serial.clone();
                 let name = record.name.to_ascii_lowercase();
+                for alt in record.alt_names.iter().map(|alt| alt.to_ascii_lowercase()) {
+                    if alt != name {
+                        self.by_alt.entry(alt).or_default().push(serial.clone());
+                    }
+                }
                 self.by_name.entry(name).or_default().push(serial.clone());
                 if let By::Token(id) = &record.by {
                     self.uses.entry(id.clone()).or_default().push(serial.clone());
@@ -147,9 +154,15 @@ impl State {
     }
 
     /// The certificates of this name, in whatever letters, oldest first.
-    pub fn of_name(&self, name: &str) -> impl DoubleEndedIterator<Item = &Record> {
+    pub fn of_name(&self, name: &str) -> impl DoubleEndedIterator<Item = &Record> + use<'_> {
         let serials = self.by_name.get(&name.to_ascii_lowercase()).into_iter().flatten();
         serials.filter_map(|serial| self.records.get(serial))
+    }
+
+    /// The certificates that are for this name, as their first one or as another.
+    pub fn holders(&self, name: &str) -> impl Iterator<Item = &Record> + use<'_> {
+        let serials = self.by_alt.get(&name.to_ascii_lowercase()).into_iter().flatten();
+        self.of_name(name).chain(serials.filter_map(|serial| self.records.get(serial)))
     }
 
     /// The certificates that were issued with a token.

@@ -12,6 +12,7 @@
 //!
 //! A lock on `lock` keeps several processes apart: a command may revoke while the service issues.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::net::IpAddr;
@@ -98,6 +99,40 @@ pub struct Order {
     pub by: By,
 }
 
+/// What becomes of a name that is in a valid certificate for another key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    /// Both certificates have it.
+    Shares,
+    /// The other certificate is revoked.
+    Replaces,
+    /// There is no new certificate.
+    Refused,
+}
+
+impl Order {
+    /// Everything that the certificate would be for, each once.
+    fn names(&self) -> BTreeSet<String> {
+        let addresses = self.ip_addresses.iter().map(ToString::to_string);
+        let names = std::iter::once(&self.name).chain(&self.alt_names).cloned();
+        names.chain(addresses).collect()
+    }
+
+    /// What may be done about a name that `holder` has. Whose first name it is has it for himself. As a further name it
+    /// may be in several certificates, those of the brokers of a cluster for instance, but only somebody with access to
+    /// the folder can make that so; who renews keeps what is his.
+    fn claim(&self, name: &str, holder: &Record) -> Claim {
+        let is_first = name.eq_ignore_ascii_case(&self.name);
+        let is_theirs = name.eq_ignore_ascii_case(&holder.name);
+        match (&self.by, is_first, is_theirs) {
+            (_, true, true) | (By::Sign, false, true) if self.replaces => Claim::Replaces,
+            (_, _, true) => Claim::Refused,
+            (By::Renewal(_), _, false) | (By::Sign, false, false) => Claim::Shares,
+            (By::Sign, true, false) | (By::Token(_), _, false) => Claim::Refused,
+        }
+    }
+}
+
 impl std::fmt::Debug for Ca {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ca").field("folder", &self.folder).finish_non_exhaustive()
@@ -113,7 +148,7 @@ impl Ca {
         let file = |name: &str| folder.join(name);
         files::make_folder(folder, FOLDER_MODE).map_err(|source| unusable(folder, source))?;
         let lock = lock(folder)?;
-        if [CA, KEY, JOURNAL].iter().any(|name| file(name).exists()) {
+        if [CA, KEY].iter().any(|name| file(name).exists()) || has_contents(&file(JOURNAL)) {
             return Err(Error::Exists(folder.to_owned()));
         }
         files::make_folder(&file(CERTS), FOLDER_MODE)
@@ -126,6 +161,13 @@ impl Ca {
             (SEED, seed.as_str(), files::SECRET),
             (TOKEN_KEY, public.as_str(), files::PUBLIC),
             (JOURNAL, "", files::SECRET),
+        ] {
+            // Those of an attempt that did not come to the key were never of use.
+            let path = file(name);
+            files::replace(&path, contents.as_bytes(), mode)
+                .map_err(|source| unusable(&path, source))?;
+        }
+        for (name, contents, mode) in [
             (KEY, authority.key_pem(), files::SECRET),
             (CA, authority.ca_pem(), files::PUBLIC),
         ] {
@@ -425,19 +467,26 @@ impl Turn<'_> {
 
     /// A name belongs to one key at a time.
     fn make_room(&mut self, order: &Order, key: &str, now: SystemTime) -> Result<(), Error> {
-        let others: Vec<Record> = self
-            .loaded
-            .state
-            .of_name(&order.name)
-            .filter(|record| record.is_valid(now) && record.key_sha256 != key)
-            .cloned()
-            .collect();
-        let Some(last) = others.iter().max_by_key(|record| record.not_after) else { return Ok(()) };
-        if !order.replaces {
-            let not_after = time::from_unix(last.not_after);
-            return Err(Refused::Taken { name: order.name.clone(), not_after }.into());
+        let mut replaced: BTreeMap<String, Record> = BTreeMap::new();
+        for name in order.names() {
+            let holders = self.loaded.state.holders(&name);
+            for record in holders.filter(|it| it.is_valid(now) && it.key_sha256 != key) {
+                match order.claim(&name, record) {
+                    Claim::Shares => {}
+                    Claim::Replaces => {
+                        replaced.insert(record.serial.clone(), record.clone());
+                    }
+                    Claim::Refused => {
+                        let not_after = time::from_unix(record.not_after);
+                        return Err(Refused::Taken { name, not_after }.into());
+                    }
+                }
+            }
         }
-        for record in &others {
+        if replaced.is_empty() {
+            return Ok(());
+        }
+        for record in replaced.values() {
             self.revoke(record, Reason::Superseded, now)?;
         }
         self.write_crl(now)
@@ -512,6 +561,10 @@ fn lock(folder: &Path) -> Result<File, Error> {
             Ok(file)
         });
     file.map_err(|source| unusable(&path, source))
+}
+
+fn has_contents(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|data| data.len() > 0)
 }
 
 fn unusable(path: &Path, source: io::Error) -> Error {

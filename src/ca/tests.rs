@@ -163,6 +163,91 @@ fn a_name_belongs_to_one_key() {
 }
 
 #[test]
+fn further_names_belong_to_somebody_as_well() {
+    let folder = Folder::new();
+    let (service, token) = service(&folder, |claims| {
+        claims.profile = Profile::Broker;
+        claims.uses = 9;
+        claims.life = 2 * DAY.as_secs();
+    });
+    let ca = service.ca();
+    let broker = |name: &str, alt: &[&str], key: &PrivateKey| Order {
+        profile: Profile::Broker,
+        alt_names: alt.iter().map(|name| (*name).to_owned()).collect(),
+        life: 2 * DAY,
+        ..order(name, key)
+    };
+    let with_alt = |name: &str, alt: &str, key: &PrivateKey| {
+        let dns_names = vec![alt.to_owned()];
+        let wish = Wish { common_name: name.to_owned(), dns_names, ..Wish::default() };
+        let csr = CertificateRequest::make(&wish, key.pem()).unwrap().pem();
+        ask(&service, &token, csr, now()).map(|_| "issued".to_owned()).unwrap_or_else(|error| error)
+    };
+    let (one, two, three) = (key(), key(), key());
+    let ip = "192.0.2.7".parse().unwrap();
+    let first = Order {
+        ip_addresses: vec![ip],
+        ..broker("b1.example.net", &["all.example.net", "b1.example.net"], &one)
+    };
+    ca.issue(&first, now()).unwrap();
+    // With a token nobody gets a name of somebody else, first or further, in whatever letters.
+    for (name, alt, taken) in [
+        ("all.example.net", "x.example.net", "all.example.net"),
+        ("b2.example.net", "all.example.net", "all.example.net"),
+        ("b2.example.net", "B1.example.net", "B1.example.net"),
+    ] {
+        let text = with_alt(name, alt, &two);
+        assert!(text.starts_with(&format!("{taken} has a certificate for another key")), "{text}");
+    }
+    assert_eq!(with_alt("b2.example.net", "b2b.example.net", &two), "issued");
+    assert_eq!(with_alt("b1.example.net", "all.example.net", &one), "issued");
+    // Who has the folder may have several brokers share a further name, but no first one.
+    ca.issue(&broker("b3.example.net", &["all.example.net"], &three), now()).unwrap();
+    let other = key();
+    for names in [
+        broker("all.example.net", &[], &other),
+        broker("b4.example.net", &["b1.example.net"], &other),
+        Order { replaces: true, ..broker("all.example.net", &[], &other) },
+    ] {
+        assert!(refused(ca.issue(&names, now())).contains("has a certificate for another key"));
+    }
+    let same_ip =
+        Order { ip_addresses: vec![ip], by: By::Token("t".to_owned()), ..broker("b5", &[], &other) };
+    assert!(refused(ca.issue(&same_ip, now())).starts_with("192.0.2.7 has a certificate"));
+    // Whoever renews keeps the names he had, and gets no other.
+    let renew = |name: &str, key: &PrivateKey| {
+        let csr = csr(name, key);
+        let question = serde_json::to_vec(&Question { token: String::new(), csr }).unwrap();
+        Answer::read(&service.renew(&question, now() + DAY + HOUR))
+    };
+    renew("b3.example.net", &three).unwrap();
+    renew("b1.example.net", &one).unwrap();
+    let taking = Order { replaces: true, ..broker("b6.example.net", &["b2.example.net"], &other) };
+    ca.issue(&taking, now()).unwrap();
+    assert_eq!(
+        renew("b2.example.net", &two).unwrap_err(),
+        "the certificate of b2.example.net is revoked already"
+    );
+}
+
+#[test]
+fn an_interrupted_start_is_gone_on_with() {
+    let folder = Folder::new();
+    std::fs::create_dir_all(folder.0.join("certs")).unwrap();
+    for (name, text) in [("token.seed", "half"), ("token.pub", ""), ("journal.jsonl", "")] {
+        std::fs::write(folder.0.join(name), text).unwrap();
+    }
+    assert!(matches!(Ca::open(&folder.0), Err(Error::Absent(_))));
+    folder.ca().issue(&order("n1", &key()), now()).unwrap();
+    assert_eq!(mode(&folder.0.join("token.seed")), 0o600);
+    // What was issued is never started over.
+    for name in ["ca.pem", "ca.key"] {
+        std::fs::remove_file(folder.0.join(name)).unwrap();
+        assert!(matches!(Ca::init(&folder.0, "Other", now()), Err(Error::Exists(_))), "{name}");
+    }
+}
+
+#[test]
 fn what_is_revoked_stands_in_the_list() {
     let folder = Folder::new();
     let ca = folder.ca();

@@ -19,6 +19,8 @@ pub struct Logins {
     pub seed: Option<PathBuf>,
     /// Sign replies.
     pub sign_replies: bool,
+    /// Requests that a signer signed name the caller of the token beside them.
+    pub signed_caller_is_holder: bool,
     /// Servers connect without a certificate, with a token.
     pub server_anonymous: bool,
     /// The token for that.
@@ -52,6 +54,7 @@ impl Logins {
             token: provider("token_file"),
             seed: provider("seed_file"),
             sign_replies: store.flag("plugin.security.choria.sign_replies"),
+            signed_caller_is_holder: store.flag("plugin.security.choria.signed_caller_is_holder"),
             server_anonymous: store.flag("plugin.security.server_anon_tls"),
             server_token: choria("server.token_file"),
             server_seed: choria("server.seed_file"),

@@ -132,10 +132,25 @@ impl Authority {
         self.revocation.iter().for_each(Revocation::refresh);
     }
 
-    /// Whether a certificate in DER that was verified earlier has been revoked since.
-    pub fn is_revoked(&self, der: &[u8]) -> bool {
-        let Some(revocation) = &self.revocation else { return false };
-        Certificate::from_der(der).is_ok_and(|read| revocation.lists().name(&read))
+    /// Whether a peer is not believed any more because of what was revoked since it was: it has shown these certificates,
+    /// its own first.
+    pub fn is_revoked(&self, chain: &[CertificateDer<'_>], now: SystemTime) -> bool {
+        let (Some(revocation), Some((own, others))) = (&self.revocation, chain.split_first())
+        else {
+            return false;
+        };
+        let lists = revocation.lists();
+        let is_named =
+            |der: &CertificateDer<'_>| Certificate::from_der(der).is_ok_and(|it| lists.name(&it));
+        if is_named(own) {
+            return true;
+        }
+        // What came along need not lead to an authority; there may be another way to one.
+        let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now = UnixTime::since_unix_epoch(since);
+        let usages = [webpki::KeyUsage::client_auth(), webpki::KeyUsage::server_auth()];
+        others.iter().any(is_named)
+            && usages.into_iter().all(|it| self.verify_chain(own, others, now, it).is_err())
     }
 
     /// The lists of revoked certificates that are in force, if anybody looks at such lists.

@@ -43,6 +43,11 @@ pub enum SignError {
     RemoteAnswer(Fault),
     /// The remote signer does not say who it is.
     RemoteUnnamed,
+    /// The remote signer has signed something else than it was asked to.
+    RemoteChanged {
+        /// What of the request.
+        what: &'static str,
+    },
     /// There is no token to make requests with.
     NoToken,
 }
@@ -64,6 +69,9 @@ impl fmt::Display for SignError {
             SignError::RemoteUnnamed => f.write_str(
                 "the answer of the remote signer is of no use: it does not say who signed",
             ),
+            SignError::RemoteChanged { what } => {
+                write!(f, "the answer of the remote signer is of no use: it signed another {what}")
+            }
             SignError::NoToken => f.write_str("cannot sign the request: there is no token"),
         }
     }
@@ -159,8 +167,7 @@ impl Provider {
             }
             Kind::Choria => {
                 let trust = settings.trust.clone();
-                let signs = settings.sign_replies;
-                Engine::Tokens(Box::new(token::Engine::new(login.clone(), trust, signs)))
+                Engine::Tokens(Box::new(token::Engine::new(login.clone(), trust, &settings)))
             }
         };
         let certificate_pem = own.certificate_pem;
@@ -300,12 +307,15 @@ impl Provider {
         let secure = signer.sign(text.as_bytes()).await.map_err(SignError::Remote)?;
         match &self.engine {
             Engine::Certificates(_) => {
-                v1::SecureRequest::decode(&secure).map_err(SignError::RemoteAnswer)?;
+                let read =
+                    v1::SecureRequest::decode(&secure).map_err(SignError::RemoteAnswer)?;
+                check_answer(Version::V1, &text, read.message.as_bytes())?;
                 Ok(secure)
             }
             Engine::Tokens(engine) => {
-                let secure = v2::SecureRequest::decode(&secure).map_err(SignError::RemoteAnswer)?;
-                Ok(engine.adopt(secure)?.encode()?)
+                let read = v2::SecureRequest::decode(&secure).map_err(SignError::RemoteAnswer)?;
+                check_answer(Version::V2, &text, &read.request)?;
+                Ok(engine.adopt(read)?.encode()?)
             }
         }
     }
@@ -492,6 +502,27 @@ impl Provider {
         };
         let authority = self.tls.authority.clone().filter(|_| self.settings.verify_tls);
         tls_settings(tls::server(&self.tls.algorithms, authority, own))
+    }
+}
+
+/// What a remote signer signed has to be what it was asked to sign. It may write it down in another way, and says itself
+/// who the caller is: that is what it is there for.
+fn check_answer(version: Version, asked: &str, signed: &[u8]) -> Result<(), SignError> {
+    let signed = Request::decode(version, signed).map_err(SignError::RemoteAnswer)?;
+    let asked = Request::decode(version, asked.as_bytes())?;
+    let parts = [
+        ("request id", asked.id == signed.id),
+        ("agent", asked.agent == signed.agent),
+        ("message", asked.message == signed.message),
+        ("collective", asked.collective == signed.collective),
+        ("filter", asked.filter == signed.filter),
+        ("time", asked.time == signed.time),
+        ("time to live", asked.ttl_secs == signed.ttl_secs),
+        ("sender", asked.sender == signed.sender),
+    ];
+    match parts.into_iter().find(|(_, is_same)| !is_same) {
+        Some((what, _)) => Err(SignError::RemoteChanged { what }),
+        None => Ok(()),
     }
 }
 

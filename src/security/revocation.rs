@@ -174,7 +174,7 @@ fn stamp_of(data: &Metadata) -> Stamp {
 mod tests {
     use super::*;
     use crate::crypto::crl::{Entry, Reason};
-    use crate::crypto::issue::Authority as Issuer;
+    use crate::crypto::issue::{Authority as Issuer, KeyKind};
     use crate::security::authority::{Authority, Presented};
     use crate::security::testkit::{Folder, authority, issue, now};
 
@@ -213,20 +213,20 @@ mod tests {
             .unwrap();
         trusted.look_always();
         assert_eq!(verdict(&trusted, &ann, now()), "believed");
-        assert!(!trusted.is_revoked(&ann.chain[0]));
+        assert!(!trusted.is_revoked(&ann.chain, now()));
         folder.write("new", &list(authority(), &[&ann], 2, DAY));
         std::fs::rename(folder.path("new"), &path).unwrap();
         assert_eq!(verdict(&trusted, &ann, now()), "refused certificate ann: it was revoked");
         assert_eq!(verdict(&trusted, &bob, now()), "believed");
-        assert!(trusted.is_revoked(&ann.chain[0]) && !trusted.is_revoked(&bob.chain[0]));
+        assert!(trusted.is_revoked(&ann.chain, now()) && !trusted.is_revoked(&bob.chain, now()));
         // Nobody waits for the next look who asks for one.
         let patient = Authority::from_pem(authority().ca_pem().as_bytes()).unwrap();
         let patient = patient.with_revocation(&path).unwrap();
         folder.write("new", &list(authority(), &[&ann, &bob], 3, DAY));
         std::fs::rename(folder.path("new"), &path).unwrap();
-        assert!(!patient.is_revoked(&bob.chain[0]));
+        assert!(!patient.is_revoked(&bob.chain, now()));
         patient.refresh_revocation();
-        assert!(patient.is_revoked(&bob.chain[0]));
+        assert!(patient.is_revoked(&bob.chain, now()));
         folder.write("crl.pem", &list(authority(), &[&ann], 4, DAY));
         assert_eq!(verdict(&trusted, &bob, now()), "believed");
         // A file that is of no use changes nothing.
@@ -249,6 +249,36 @@ mod tests {
             let trusted = trusted.with_revocation(&path).unwrap();
             assert_eq!(verdict(&trusted, &ann, now()), "refused certificate ann: it was revoked");
         }
+    }
+
+    #[test]
+    fn whoever_a_revoked_intermediate_vouched_for_is_revoked_as_well() {
+        let folder = Folder::new();
+        let below = authority().intermediate("Below", now()).unwrap();
+        let other = authority().intermediate("Other", now()).unwrap();
+        let chain = |issuers: &[&Issuer]| {
+            let mut pem = issue(&below, "ann", |request| request.key = KeyKind::P256).certificate_pem;
+            issuers.iter().for_each(|issuer| pem.push_str(issuer.ca_pem()));
+            Presented::from_pem(pem.as_bytes(), "ann").unwrap()
+        };
+        let ca = |issuer: &Issuer| Presented::from_pem(issuer.ca_pem().as_bytes(), "CA").unwrap();
+        let path = folder.write("crl.pem", "");
+        let trusted = |revoked: &[&Presented]| {
+            let text = format!("{}{}", list(authority(), revoked, 1, DAY), list(&below, &[], 1, DAY));
+            std::fs::write(&path, text).unwrap();
+            let trusted = Authority::from_pem(authority().ca_pem().as_bytes()).unwrap();
+            trusted.with_revocation(&path).unwrap()
+        };
+        let (whole, more) = (chain(&[&below]), chain(&[&below, &other]));
+        assert_eq!(verdict(&trusted(&[]), &whole, now()), "believed");
+        assert!(!trusted(&[]).is_revoked(&whole.chain, now()));
+        let without = trusted(&[&ca(&below)]);
+        assert_eq!(verdict(&without, &whole, now()), "refused certificate ann: it was revoked");
+        assert!(without.is_revoked(&whole.chain, now()) && without.is_revoked(&more.chain, now()));
+        // One that merely came along vouches for nobody.
+        let without = trusted(&[&ca(&other)]);
+        assert_eq!(verdict(&without, &more, now()), "believed");
+        assert!(!without.is_revoked(&more.chain, now()));
     }
 
     #[test]

@@ -60,6 +60,8 @@ pub struct Settings {
     pub trust: Option<Trust>,
     /// Sign replies, in protocol v2.
     pub sign_replies: bool,
+    /// Refuse requests that a signer signed for another caller than that of the token beside them, in protocol v2.
+    pub signed_caller_is_holder: bool,
 }
 
 impl Settings {
@@ -91,6 +93,7 @@ impl Settings {
             token: None,
             trust: None,
             sign_replies: true,
+            signed_caller_is_holder: false,
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use super::login::Login;
-use super::{Denied, SignError, Verified};
+use super::{Denied, Settings, SignError, Verified};
 use crate::crypto::ed25519::PublicKey;
 use crate::crypto::hash;
 use crate::protocol::v2::{SecureReply, SecureRequest};
@@ -23,11 +23,22 @@ pub(super) struct Engine {
     /// Whose tokens are believed; none for clients that were not told. Servers are told anew at a reload.
     trust: RwLock<Option<Arc<Trust>>>,
     sign_replies: bool,
+    /// A signer may not name another caller than the token beside the request.
+    signed_caller_is_holder: bool,
 }
 
 impl Engine {
-    pub(super) fn new(login: Option<Arc<Login>>, trust: Option<Trust>, sign_replies: bool) -> Self {
-        Engine { login, trust: RwLock::new(trust.map(Arc::new)), sign_replies }
+    pub(super) fn new(
+        login: Option<Arc<Login>>,
+        trust: Option<Trust>,
+        settings: &Settings,
+    ) -> Self {
+        Engine {
+            login,
+            trust: RwLock::new(trust.map(Arc::new)),
+            sign_replies: settings.sign_replies,
+            signed_caller_is_holder: settings.signed_caller_is_holder,
+        }
     }
 
     /// Believes these tokens from now on.
@@ -101,8 +112,12 @@ impl Engine {
         let request = Request::decode(Version::V2, &secure.request)?;
         let privileged = secure.signer.is_some();
         let token = token.ok_or_else(|| Denied::ServerCaller { caller: request.caller.clone() })?;
-        // Whoever signs for others may say any caller: it knows more about them than their tokens.
-        if !privileged && token.caller != request.caller {
+        // Whoever signs for others may say any caller: it knows more about them than their tokens. Its signature does
+        // not cover the token, though, so that another one may have been put beside the request.
+        let is_free = privileged && !self.signed_caller_is_holder;
+        let is_holder = token.caller == request.caller
+            || (privileged && as_signed(&token.caller) == request.caller);
+        if !is_free && !is_holder {
             let claimed = request.caller;
             return Err(Denied::TokenMismatch { claimed, proven: token.caller });
         }
@@ -206,6 +221,11 @@ fn delegated(
 fn check_signature(key: &PublicKey, secure: &SecureRequest) -> Result<(), Denied> {
     key.verify(&secure.request, &secure.signature)
         .map_err(|_| Denied::Signature { name: claimed(&secure.caller) })
+}
+
+/// The caller that the AAA service signs for the holder of a token (aaasvc, `signers/basicjwt`).
+fn as_signed(caller: &str) -> String {
+    caller.replace(['@', '.'], "_")
 }
 
 /// Whom a token says it is for, as it may stand in a log; not proven.

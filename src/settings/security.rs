@@ -58,6 +58,7 @@ pub fn security(
             settings.ca = config.logins.ca.clone().unwrap_or_default();
             settings.trust = trust(config)?;
             settings.sign_replies = config.logins.sign_replies;
+            settings.signed_caller_is_holder = config.logins.signed_caller_is_holder;
         }
         Kind::CertManager => {
             let folder = config.choria.ssl_dir.clone().ok_or_else(|| {

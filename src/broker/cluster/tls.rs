@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_io::Async;
 
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection};
 
 use crate::broker::link::Link;
@@ -41,6 +41,11 @@ impl ClientTls {
     /// Whether encrypted bytes wait for the socket.
     pub fn wants_write(&self) -> bool {
         self.connection.wants_write()
+    }
+
+    /// The certificates the peer has shown, its own first, in DER.
+    pub fn peer_chain(&self) -> &[CertificateDer<'static>] {
+        self.connection.peer_certificates().unwrap_or_default()
     }
 
     /// Decrypts what was read and appends it to `plain`; true when the peer ended the session.

@@ -133,6 +133,14 @@ impl Gate {
         Ok(gate)
     }
 
+    /// Goes on counting where another gate was: connections that it has let in are still there.
+    pub fn after(mut self, before: &Gate) -> Gate {
+        if let (Some(now), Some(before)) = (&mut self.enrollment, &before.enrollment) {
+            now.count_on(before);
+        }
+        self
+    }
+
     fn add_users(&mut self, access: &Access, names: &Names<'_>) -> Result<(), BadAccess> {
         let list = &access.users;
         list.check()?;

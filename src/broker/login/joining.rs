@@ -57,6 +57,11 @@ impl Enrollment {
         Enrollment { account, key, taken: Arc::default() }
     }
 
+    /// Shares the seats with another one, whose connections may still be there.
+    pub fn count_on(&mut self, before: &Enrollment) {
+        self.taken = before.taken.clone();
+    }
+
     fn seat(&self) -> Option<Seat> {
         let has_room = |count: usize| (count < SEATS).then_some(count + 1);
         let taken = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_room);

@@ -9,6 +9,7 @@ use super::rights::{self, BadClaim};
 use super::{Attempt, Entry, TlsState, Via, nonce};
 use crate::broker::access::{Login, PermissionRules, TokenTrust};
 use crate::broker::permissions::Permissions;
+use crate::protocol::Plain;
 use crate::tokens::{
     Algorithm, Claims, ClientClaims, Common, Denied, Purpose, Trust, Unverified, Verified,
 };
@@ -74,8 +75,10 @@ impl Gate {
         }
         let trust = self.provisioning_trust(token.algorithm())?;
         let claims = trust.provisioning(attempt.token, attempt.now)?;
+        // The token is that of many, so nothing vouches for the name.
+        let name = Plain(attempt.user).to_string();
         let known = Proven {
-            name: attempt.user,
+            name: &name,
             organization: &claims.organization,
             anchor: claims.anchor(),
             common: &claims.common,

@@ -242,7 +242,7 @@ pub(in crate::broker) fn report(
     let endpoint = &connection.endpoint;
     let (peer, record) = (&endpoint.peer, &endpoint.record);
     let at = |ms: u64| shared.started_at + Duration::from_millis(ms);
-    let certificate = connection.transport().peer_certificate().filter(|_| detail.certificate);
+    let certificate = connection.transport().peer_chain().first().filter(|_| detail.certificate);
     ConnectionReport {
         cid: peer.client_id,
         transport: if peer.kind == Kind::WebSocket { "websocket" } else { "nats" },

@@ -114,6 +114,12 @@ pub(super) const KEYS: &[Key] = &[
     key("plugin.security.choria.seed_file", Path, "", "The seed of that token's key"),
     key("plugin.security.choria.sign_replies", Boolean, "true", "Sign replies"),
     key(
+        "plugin.security.choria.signed_caller_is_holder",
+        Boolean,
+        "false",
+        "Refuse requests that a signer signed for another caller than that of the token beside them",
+    ),
+    key(
         "plugin.security.certmanager.namespace",
         Text,
         "choria",

@@ -341,6 +341,85 @@ fn answers_of_signers_are_looked_at() {
     assert_eq!((secure.signature.as_slice(), &secure.caller), (&b"insecure"[..], &ann));
 }
 
+/// A service that signs what `change` makes of a request.
+#[derive(Debug)]
+struct Changing(fn(&mut Request));
+
+impl RemoteSigner for Changing {
+    fn sign<'a>(&'a self, request: &'a [u8]) -> Signing<'a> {
+        let mut read = Request::decode(Version::V2, request).unwrap();
+        (self.0)(&mut read);
+        // Blanks are its own business.
+        let text = read.encode().unwrap().replacen(':', ": ", 1);
+        let secure = SecureRequest {
+            signature: key(7).sign(text.as_bytes()).to_vec(),
+            request: text.into_bytes(),
+            caller: "replaced".to_owned(),
+            signer: Some("a.b.c".to_owned()),
+        };
+        Box::pin(async move { Ok(secure.encode().unwrap()) })
+    }
+}
+
+#[test]
+fn signers_sign_what_they_were_asked_to() {
+    let ann = client(&client_token("up=ann", 2, |_| ()), 2);
+    type Alter = fn(&mut Request);
+    let cases: [(&str, Alter); 10] = [
+        ("", |_| ()),
+        ("", |r| r.caller = "up=ann_example".to_owned()),
+        ("request id", |r| r.id = request("up=ann").id),
+        ("agent", |r| r.agent = "service".to_owned()),
+        ("message", |r| r.message = br#"{"agent":"rpcutil","action":"halt","data":{}}"#.to_vec()),
+        ("collective", |r| r.collective = "other".to_owned()),
+        ("filter", |r| r.filter.add_class("apache")),
+        ("time", |r| r.time += Duration::from_nanos(1)),
+        ("time to live", |r| r.ttl_secs += 1),
+        ("sender", |r| r.sender = "elsewhere".to_owned()),
+    ];
+    for (what, alter) in cases {
+        let signer = Changing(alter);
+        let result = smol::block_on(ann.sign_with(&request("up=ann"), Some(&signer)));
+        match what {
+            "" => assert!(result.is_ok(), "{result:?}"),
+            what => assert_eq!(result, Err(SignError::RemoteChanged { what })),
+        }
+    }
+    let garbled = Signer { token: Some(String::new()), seed: 7, caller: "\"" };
+    assert!(matches!(
+        smol::block_on(ann.sign_with(&request("up=ann"), Some(&garbled))),
+        Err(SignError::RemoteAnswer(_))
+    ));
+}
+
+#[test]
+fn signers_name_the_holder_of_the_token_where_that_is_asked_for() {
+    let strict =
+        open("n1", Holder::Server, &server_token("n1", 9, |_| ()), 9, |settings| {
+            settings.signed_caller_is_holder = true;
+        })
+        .0;
+    let mut claims = ClientClaims::new("aaa=login", Some(key(7).public_key()), id(), HOUR);
+    claims.permissions = permissions(|p| p.authentication_delegator = true);
+    let delegator = tokens::sign(&claims, &org()).unwrap();
+    let judged = |caller: &str, holder: &str| {
+        let text = request(caller).encode().unwrap();
+        let secure = SecureRequest {
+            signature: key(7).sign(text.as_bytes()).to_vec(),
+            request: text.into_bytes(),
+            caller: client_token(holder, 2, |_| ()),
+            signer: Some(delegator.clone()),
+        };
+        assert_eq!(said(verify(&secure)), format!("privileged {caller}"));
+        said(strict.verify(Version::V2, &secure.encode().unwrap(), now()))
+    };
+    assert_eq!(judged("up=ann", "up=ann"), "privileged up=ann");
+    // As the AAA service writes callers.
+    assert_eq!(judged("up=ann_example_net", "up=ann@example.net"), "privileged up=ann_example_net");
+    let refused = "refused caller up=ann: the token is for up=bob";
+    assert_eq!(judged("up=ann", "up=bob"), refused);
+}
+
 fn reply(from: &Provider, sender: &str) -> Transport {
     let reply = request("up=ann").reply(sender, b"pong".to_vec(), now());
     from.encode_reply(&reply).unwrap()

@@ -108,3 +108,20 @@ fn only_so_many_come_at_once() {
     inside.pop();
     assert!(gate.admit(&attempt).is_ok());
 }
+
+#[test]
+fn a_reload_forgets_nobody_who_is_inside() {
+    let first = gate(&access(&pair()), true);
+    let text = token(pair(), |_| {});
+    let attempt = Attempt { token: &text, ..attempt(Anonymous, "enrollment", "") };
+    let mut inside: Vec<Entry> = (0..63).map(|_| first.admit(&attempt).expect("room")).collect();
+    let second = gate(&access(&pair()), true).after(&first);
+    drop(first);
+    inside.push(second.admit(&attempt).expect("room"));
+    assert_eq!(
+        shown(second.admit(&attempt)),
+        "refused: too many connections come for a certificate"
+    );
+    inside.remove(0);
+    assert!(second.admit(&attempt).is_ok());
+}

@@ -324,6 +324,12 @@ fn new_servers() {
     // The user of the token is shown, and nothing else.
     let named = Try { user: "newcomer", password: "x", ..unsigned(Anonymous) };
     assert_eq!(named.result(&issuer, &newcomer(ORG)), "provisioning limited newcomer");
+    // It is whatever the other side likes.
+    let long = format!("\u{1b}[2J\n{}", "x".repeat(5_000));
+    let named = Try { user: &long, password: "x", ..unsigned(Anonymous) };
+    let shown = named.result(&issuer, &newcomer(ORG));
+    assert!(shown.starts_with("provisioning limited \\u{1b}[2J\\nxxx"), "{shown}");
+    assert!(shown.ends_with("xxx...") && shown.len() < 250, "{shown}");
 }
 
 fn granted(set: fn(&mut crate::tokens::ClientPermissions)) -> String {

@@ -167,10 +167,9 @@ impl Ca {
             files::replace(&path, contents.as_bytes(), mode)
                 .map_err(|source| unusable(&path, source))?;
         }
-        for (name, contents, mode) in [
-            (KEY, authority.key_pem(), files::SECRET),
-            (CA, authority.ca_pem(), files::PUBLIC),
-        ] {
+        for (name, contents, mode) in
+            [(KEY, authority.key_pem(), files::SECRET), (CA, authority.ca_pem(), files::PUBLIC)]
+        {
             let path = file(name);
             files::create_new(&path, contents.as_bytes(), mode)
                 .map_err(|source| unusable(&path, source))?;

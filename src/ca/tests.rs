@@ -211,8 +211,11 @@ fn further_names_belong_to_somebody_as_well() {
     ] {
         assert!(refused(ca.issue(&names, now())).contains("has a certificate for another key"));
     }
-    let same_ip =
-        Order { ip_addresses: vec![ip], by: By::Token("t".to_owned()), ..broker("b5", &[], &other) };
+    let same_ip = Order {
+        ip_addresses: vec![ip],
+        by: By::Token("t".to_owned()),
+        ..broker("b5", &[], &other)
+    };
     assert!(refused(ca.issue(&same_ip, now())).starts_with("192.0.2.7 has a certificate"));
     // Whoever renews keeps the names he had, and gets no other.
     let renew = |name: &str, key: &PrivateKey| {

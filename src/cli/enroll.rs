@@ -232,7 +232,7 @@ fn ask() -> Result<String, Failure> {
 
 /// Progress goes to standard error, line by line.
 fn note(text: &str) {
-    eprintln!("{text}");
+    eprintln!("{}", printable(text));
 }
 
 /// What to do next, for each kind of end.

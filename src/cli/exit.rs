@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use crate::cli::render::style::printable;
 use crate::settings;
 
 /// The result of a command that ran to its end. This is the only place that knows the numbers.
@@ -77,10 +78,11 @@ impl Failure {
         if self.is_broken_pipe {
             return String::new();
         }
-        let mut report = format!("choria: {}\n", self.message.trim_end());
+        // Words of peers are in there, and none of them may steer the terminal.
+        let mut report = format!("choria: {}\n", printable(self.message.trim_end()));
         for hint in &self.hints {
             report.push_str("hint: ");
-            report.push_str(hint);
+            report.push_str(&printable(hint));
             report.push('\n');
         }
         report
@@ -122,6 +124,8 @@ mod tests {
         let failure = Failure::new("cannot find it\n").hint("look there").exit(Exit::NoAnswer);
         assert_eq!(failure.report(), "choria: cannot find it\nhint: look there\n");
         assert_eq!(failure.outcome().code(), 3);
+        let failure = Failure::new("the CA says \u{1b}]0;x\u{7}").hint("\u{9b}2J");
+        assert_eq!(failure.report(), "choria: the CA says \\u{1b}]0;x\\u{7}\nhint: \\u{9b}2J\n");
     }
 
     #[test]

@@ -49,6 +49,7 @@ use command::{Command, Kind, Leaf};
 use context::Context;
 use exit::{Exit, Failure};
 
+use crate::policy::rego;
 use crate::util::suggest;
 
 /// What `--version` shows.
@@ -102,6 +103,9 @@ static COMMANDS: &[Command] = &[
 
 /// Runs the program with the words behind its name.
 pub fn main(words: Vec<OsString>) -> ExitCode {
+    if words.len() == 1 && words.iter().all(|word| word == rego::EVALUATE) {
+        return rego::evaluate_for_parent();
+    }
     let result = read(words).and_then(run);
     let exit = match result {
         Ok(exit) => exit,

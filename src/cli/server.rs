@@ -1,6 +1,7 @@
 //! `choria server`: runs the process that hosts agents on a managed node.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
@@ -14,9 +15,10 @@ use crate::cli::daemon;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::expiry::ExpiryWatch;
 use crate::config::{Config, Source};
+use crate::policy::{self, Authorizer};
 use crate::protocol::Version;
 use crate::security::Provider;
-use crate::server;
+use crate::server::{self, Authorization};
 use crate::settings;
 
 /// The commands of the group; `run` is meant when none is named.
@@ -67,6 +69,7 @@ impl RunServer {
         insecure.warn();
         let mut settings = settings::server(config, &env, insecure, &context.executor)?;
         settings.service_host = self.service_host;
+        evaluate_apart(&mut settings);
         if let Some(path) = &self.pid {
             daemon::write_pid(path)?;
         }
@@ -79,6 +82,15 @@ impl RunServer {
             .await
             .map_err(|error| Failure::new(error.to_string()))?;
         Ok(Exit::Success)
+    }
+}
+
+/// Has Rego policies of others evaluated by processes of this program, whatever file its name is of by now.
+fn evaluate_apart(settings: &mut server::Settings) {
+    if let Authorization::Policies(authorizer) = &settings.authorization {
+        let evaluator = Some(PathBuf::from("/proc/self/exe"));
+        let policies = policy::Settings { evaluator, ..authorizer.settings().clone() };
+        settings.authorization = Authorization::Policies(Arc::new(Authorizer::new(policies)));
     }
 }
 
@@ -109,12 +121,14 @@ async fn reload_at_signals<T>(
     smol::future::pending().await
 }
 
-/// Applies what can change while the server runs, which is where and how much it logs and whose tokens it believes:
+/// Applies what can change while the server runs, which is where and how much it logs, whose tokens it believes, and the
+/// files of its certificate and key:
 /// policies, facts and the audit log are looked at for every request anyway.
 fn reload(context: &Context, security: &Provider) -> Result<Config, Failure> {
     let config = context.read_daemon_config("choria server", |path| Source::Server { path })?;
     let believes = security.version() == Version::V2;
     let trust = believes.then(|| settings::trust(&config)).transpose()?;
+    security.renew_if_replaced().map_err(|error| Failure::new(error.to_string()))?;
     context.start_log_of(&config)?;
     if let Some(trust) = trust {
         security.believe_tokens(trust);

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Fingerprint;
 use crate::http::fetch::FetchError;
+use crate::protocol::{Plain, Saying};
 use crate::security::Denied;
 use crate::util::{duration, time::rfc3339};
 
@@ -158,19 +159,25 @@ impl fmt::Display for Error {
             Error::Key { path, reason } => {
                 write!(f, "cannot use the private key {}: {reason}", path.display())
             }
-            Error::Authority { reason } => write!(f, "the CA certificate cannot be used: {reason}"),
+            Error::Authority { reason } => {
+                write!(f, "the CA certificate cannot be used: {}", Saying(reason))
+            }
             Error::OtherAuthority { expected, found } => {
                 let found: Vec<String> = found.iter().map(ToString::to_string).collect();
                 write!(f, "the CA is not {expected} but {}", found.join(", "))
             }
-            Error::Unreachable { url, source } => write!(f, "cannot ask {url}: {source}"),
+            Error::Unreachable { url, source } => {
+                write!(f, "cannot ask {}: {}", Plain(url), Saying(&source.to_string()))
+            }
             Error::Refused { what, status, text } if text.is_empty() => {
                 write!(f, "the CA refuses {what} with status {status}")
             }
             Error::Refused { what, status, text } => {
-                write!(f, "the CA refuses {what} with status {status}: {text}")
+                write!(f, "the CA refuses {what} with status {status}: {}", Saying(text))
             }
-            Error::Denied { text } => write!(f, "the certificate request was not granted: {text}"),
+            Error::Denied { text } => {
+                write!(f, "the certificate request was not granted: {}", Saying(text))
+            }
             Error::OtherRequest { identity } => write!(
                 f,
                 "the CA holds a request for {identity} that was made with another private key"
@@ -179,8 +186,12 @@ impl fmt::Display for Error {
                 f,
                 "the CA has issued a certificate for {identity} that does not belong to our private key"
             ),
-            Error::Certificate { reason } => write!(f, "the certificate is not used: {reason}"),
-            Error::Answer { reason } => write!(f, "the CA gave a wrong answer: {reason}"),
+            Error::Certificate { reason } => {
+                write!(f, "the certificate is not used: {}", Saying(&reason.to_string()))
+            }
+            Error::Answer { reason } => {
+                write!(f, "the CA gave a wrong answer: {}", Saying(reason))
+            }
             Error::NotSigned { identity, waited } => write!(
                 f,
                 "no certificate for {identity} was issued within {}",
@@ -196,6 +207,27 @@ impl std::error::Error for Error {
             Error::File { source, .. } => Some(source),
             Error::Unreachable { source, .. } => Some(source),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_a_ca_do_not_steer_the_terminal() {
+        let text = || format!("\u{1b}[2J\nno{}", "!".repeat(2_000));
+        for error in [
+            Error::Refused { what: "x", status: 403, text: text() },
+            Error::Denied { text: text() },
+            Error::Answer { reason: text() },
+            Error::Authority { reason: text() },
+            Error::Certificate { reason: Unfit::Unreadable(text()) },
+        ] {
+            let shown = error.to_string();
+            assert!(shown.contains("\\u{1b}[2J\\nno!!!") && shown.ends_with("!..."), "{shown}");
+            assert!(shown.len() < 700 && !shown.chars().any(char::is_control), "{shown}");
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::crypto::key::{KeyKind, PrivateKey};
 use crate::crypto::x509::Certificate;
 use crate::nats::client::{self, Client, Options};
 use crate::net::servers::{self, ServerList};
+use crate::protocol::Saying;
 use crate::security::{Authority, tls};
 use crate::util::secret::Secret;
 use crate::util::time::{self, rfc3339};
@@ -103,10 +104,14 @@ impl fmt::Display for Error {
             Error::NoAnswer(error) => {
                 write!(f, "the certificate authority does not answer: {error}")
             }
-            Error::Refused(reason) => write!(f, "the certificate authority refused: {reason}"),
-            Error::Answer(reason) => {
-                write!(f, "the answer of the certificate authority is not accepted: {reason}")
+            Error::Refused(reason) => {
+                write!(f, "the certificate authority refused: {}", Saying(reason))
             }
+            Error::Answer(reason) => write!(
+                f,
+                "the answer of the certificate authority is not accepted: {}",
+                Saying(reason)
+            ),
         }
     }
 }

@@ -6,7 +6,7 @@ use super::action::{Groups, Policy};
 use super::decision::{Because, Decision};
 use super::folder::{Cache, GROUPS_FILE, is_file_name, is_there};
 use super::question::Question;
-use super::rego::{self, Rego, RegoFault};
+use super::rego::{self, Foreign, Rego, RegoFault};
 use super::token;
 
 /// Regular expressions of a candidate: whoever may ask must not fill the memory of a node.
@@ -28,6 +28,8 @@ pub struct Settings {
     /// The policy of agents without one of their own, without `.policy`:
     /// `plugin.actionpolicy.default_name` when `plugin.actionpolicy.enable_default` is on.
     pub default_name: Option<String>,
+    /// This program, when Rego policies of others are to be evaluated apart; see [`rego::Foreign`].
+    pub evaluator: Option<PathBuf>,
 }
 
 /// A kind of policy.
@@ -63,6 +65,7 @@ impl Settings {
             folder: folder.into(),
             allow_unconfigured: false,
             default_name: None,
+            evaluator: None,
         }
     }
 }
@@ -73,12 +76,14 @@ pub struct Authorizer {
     policies: Cache<Policy>,
     groups: Cache<Groups>,
     regos: Cache<Result<Rego, RegoFault>>,
+    foreign: Foreign,
 }
 
 impl Authorizer {
     /// An authorizer; reads nothing yet.
     pub fn new(settings: Settings) -> Authorizer {
         Authorizer {
+            foreign: Foreign { program: settings.evaluator.clone() },
             settings,
             policies: Cache::default(),
             groups: Cache::default(),
@@ -97,7 +102,7 @@ impl Authorizer {
         match &self.settings.kind {
             Kind::ActionPolicy => self.decide_by_action_policy(question),
             Kind::Rego => self.decide_by_rego(question),
-            Kind::Token => token::decide(question),
+            Kind::Token => token::decide(question, &self.foreign),
             Kind::Unknown(name) => Decision::deny(Because::UnknownProvider(name.clone())),
         }
     }
@@ -109,9 +114,14 @@ impl Authorizer {
             Kind::ActionPolicy => {
                 self.ask(&Policy::parse_within(candidate, CANDIDATE_PATTERNS_MAX), question)
             }
-            Kind::Rego => ask_rego(&read_rego(candidate), question),
+            Kind::Rego => rego_decision(self.try_rego(candidate, question)),
             Kind::Token | Kind::Unknown(_) => self.decide(question),
         }
+    }
+
+    /// Asks a policy that is only tried: whoever may try one must not do more than that.
+    fn try_rego(&self, candidate: &[u8], question: &Question<'_>) -> Result<bool, RegoFault> {
+        self.foreign.ask(text(candidate)?, rego::FILE_PACKAGE, question.rego_input(), None)
     }
 
     fn decide_by_rego(&self, question: &Question<'_>) -> Decision {
@@ -190,12 +200,14 @@ impl Authorizer {
 }
 
 fn read_rego(bytes: &[u8]) -> Result<Rego, RegoFault> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Rego::parse(text, rego::FILE_PACKAGE),
-        Err(_) => {
-            Err(RegoFault::Policy { line: None, text: "the policy is not UTF-8 text".to_owned() })
-        }
-    }
+    Rego::parse(text(bytes)?, rego::FILE_PACKAGE)
+}
+
+fn text(bytes: &[u8]) -> Result<&str, RegoFault> {
+    std::str::from_utf8(bytes).map_err(|_| RegoFault::Policy {
+        line: None,
+        text: "the policy is not UTF-8 text".to_owned(),
+    })
 }
 
 fn ask_rego(policy: &Result<Rego, RegoFault>, question: &Question<'_>) -> Decision {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::authorizer::rego_decision;
 use super::decision::{Because, Decision};
 use super::question::Question;
-use super::rego::{self, Rego, RegoFault};
+use super::rego::{self, Foreign, RegoFault};
 
 /// Where a policy in a token is evaluated; the AAA service asks the same ones with another word.
 const SITE: &str = "server";
@@ -13,12 +13,12 @@ const SITE: &str = "server";
 const PLACE: &str = "opa_policy of the token";
 
 /// Asks the policy in the token of the caller.
-pub(super) fn decide(question: &Question<'_>) -> Decision {
+pub(super) fn decide(question: &Question<'_>, foreign: &Foreign) -> Decision {
     let Some(claims) = question.claims else { return Decision::deny(Because::NoToken) };
     match (claims.agents.as_slice(), claims.opa_policy.as_str()) {
         ([], "") => Decision::deny(Because::NoTokenPolicy),
         (list, "") => by_agents(list, question.agent, question.action),
-        ([], policy) => by_rego(policy, question),
+        ([], policy) => by_rego(policy, question, foreign),
         _ => Decision::deny(Because::TwoTokenPolicies),
     }
 }
@@ -42,9 +42,9 @@ fn by_agents(list: &[String], agent: &str, action: &str) -> Decision {
     Decision::deny(Because::TokenDenies)
 }
 
-fn by_rego(policy: &str, question: &Question<'_>) -> Decision {
-    let answer = Rego::parse(policy, rego::TOKEN_PACKAGE)
-        .and_then(|policy| policy.allows(input(question)?, Some(question.filter)));
+fn by_rego(policy: &str, question: &Question<'_>, foreign: &Foreign) -> Decision {
+    let answer = input(question)
+        .and_then(|input| foreign.ask(policy, rego::TOKEN_PACKAGE, input, Some(question.filter)));
     let mut decision = rego_decision(answer);
     decision.reason.rule = Some(PLACE.to_owned());
     decision
@@ -78,21 +78,24 @@ mod tests {
     fn ask(claims: Option<&ClientClaims>) -> (bool, String) {
         let (data, mut filter) = (json!({"component": "frontend"}), Filter::default());
         filter.add_class("apache");
-        let decision = decide(&Question {
-            caller: "up=ann",
-            agent: "myco",
-            action: "deploy",
-            data: &data,
-            facts: None,
-            classes: None,
-            agents: &[],
-            collective: "ops",
-            sender: "shell",
-            ttl_secs: 60,
-            time: SystemTime::UNIX_EPOCH,
-            filter: &filter,
-            claims,
-        });
+        let decision = decide(
+            &Question {
+                caller: "up=ann",
+                agent: "myco",
+                action: "deploy",
+                data: &data,
+                facts: None,
+                classes: None,
+                agents: &[],
+                collective: "ops",
+                sender: "shell",
+                ttl_secs: 60,
+                time: SystemTime::UNIX_EPOCH,
+                filter: &filter,
+                claims,
+            },
+            &Foreign::default(),
+        );
         (decision.allow, decision.reason.to_string())
     }
 

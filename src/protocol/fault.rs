@@ -211,19 +211,34 @@ pub struct Plain<'a>(pub &'a str);
 
 impl fmt::Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const CHARS_MAX: usize = 160;
-        for (count, c) in self.0.chars().enumerate() {
-            if count == CHARS_MAX {
-                return f.write_str("...");
-            }
-            if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
-                write!(f, "{}", c.escape_default())?;
-            } else {
-                f.write_char(c)?;
-            }
-        }
-        Ok(())
+        write_plain(self.0, 160, f)
     }
+}
+
+/// What a peer has to say to a person, as part of an error: as [`Plain`], but there may be more of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Saying<'a>(pub &'a str);
+
+impl fmt::Display for Saying<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_plain(self.0, 500, f)
+    }
+}
+
+fn write_plain(text: &str, chars_max: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for (count, c) in text.chars().enumerate() {
+        if count == chars_max {
+            return f.write_str("...");
+        }
+        // Ends of lines, and what turns the direction of the text around it.
+        let is_layout = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if c.is_control() || is_layout {
+            write!(f, "{}", c.escape_default())?;
+        } else {
+            f.write_char(c)?;
+        }
+    }
+    Ok(())
 }
 
 /// [`Plain`] text to keep.
@@ -241,9 +256,11 @@ mod tests {
             ("plain ü", "plain ü"),
             ("a\nb\r\u{1b}[31m", "a\\nb\\r\\u{1b}[31m"),
             ("\u{2028}\u{85}", "\\u{2028}\\u{85}"),
+            ("a\u{202e}b\u{2066}", "a\\u{202e}b\\u{2066}"),
         ] {
             assert_eq!(short(text), expected);
         }
         assert_eq!(short(&"x".repeat(500)).len(), 163);
+        assert_eq!(Saying(&"x".repeat(600)).to_string().len(), 503);
     }
 }

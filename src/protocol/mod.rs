@@ -18,7 +18,7 @@ mod transport;
 pub mod v1;
 pub mod v2;
 
-pub use fault::{Fault, Layer, Plain};
+pub use fault::{Fault, Layer, Plain, Saying};
 pub use filter::Filter;
 pub use json::base64_decode;
 pub use message::{Reply, Request};

@@ -11,6 +11,7 @@ mod caller;
 mod chain_fault;
 mod denied;
 mod doubt;
+mod fresh;
 mod login;
 mod own;
 mod provider;

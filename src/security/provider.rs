@@ -9,6 +9,7 @@ use rustls::{ClientConfig, ServerConfig};
 
 use super::authority::Presented;
 use super::doubt::{self, Doubt, Use};
+use super::fresh::{Seen, Shown};
 use super::login::{Greeting, Login, LoginError};
 use super::own::Own;
 use super::setup::{self, Problem, SetupError, What};
@@ -16,7 +17,6 @@ use super::signer::{Refused, RemoteSigner};
 use super::tls::{self, Verify};
 use super::{Denied, Kind, Settings, token, x509};
 use crate::crypto::rsa;
-use crate::crypto::x509::Certificate;
 use crate::protocol::{Fault, Reply, Request, Transport, Version, v1, v2};
 use crate::tokens::{ClientClaims, Trust};
 
@@ -104,23 +104,23 @@ pub struct Verified {
 
 /// The security of one identity.
 pub struct Provider {
-    settings: Settings,
-    certificate: RwLock<Option<Certificate>>,
-    tls: Tls,
+    pub(super) settings: Settings,
+    pub(super) shown: RwLock<Option<Arc<Shown>>>,
+    pub(super) seen: Seen,
+    pub(super) tls: Tls,
     login: Option<Arc<Login>>,
-    engine: Engine,
+    pub(super) engine: Engine,
 }
 
 /// How callers are proven, which decides the version of the protocol.
-enum Engine {
+pub(super) enum Engine {
     Certificates(Box<x509::Engine>),
     Tokens(Box<token::Engine>),
 }
 
 /// What TLS needs of the files.
-struct Tls {
-    certificate_pem: Option<String>,
-    key: Option<Arc<tls::Current>>,
+pub(super) struct Tls {
+    pub(super) key: Option<Arc<tls::Current>>,
     authority: Option<Arc<super::Authority>>,
     algorithms: Arc<rustls::crypto::CryptoProvider>,
 }
@@ -147,6 +147,7 @@ impl Provider {
         for what in [What::Key, What::Seed] {
             setup::warn_if_open(what, &settings);
         }
+        let seen = Seen::now(&settings);
         let own = Own::read(&settings, &mut problems);
         let mut login = |files| match Login::open(&settings, files) {
             Ok(login) => Some(Arc::new(login)),
@@ -170,15 +171,13 @@ impl Provider {
                 Engine::Tokens(Box::new(token::Engine::new(login.clone(), trust, &settings)))
             }
         };
-        let certificate_pem = own.certificate_pem;
-        let certificate = RwLock::new(own.certificate);
+        let shown = RwLock::new(Shown::of(&own));
         let tls = Tls {
-            certificate_pem,
             key: own.tls_key.map(|key| Arc::new(tls::Current::new(key))),
             authority: own.authority,
             algorithms: own.algorithms,
         };
-        Ok(Provider { settings, certificate, tls, login, engine })
+        Ok(Provider { settings, shown, seen, tls, login, engine })
     }
 
     /// The version of the protocol that requests made here have, and that is understood here.
@@ -235,8 +234,9 @@ impl Provider {
     /// What peers may hold against the own certificate when it is used in this way by a process of
     /// this name. None of it keeps the process from working.
     pub fn doubts(&self, usage: Use, identity: &str, now: SystemTime) -> Vec<Doubt> {
-        let pem = self.tls.certificate_pem.as_deref().unwrap_or_default();
-        let Ok(own) = Presented::from_pem(pem.as_bytes(), identity) else { return Vec::new() };
+        let shown = self.shown();
+        let pem = shown.as_ref().map(|shown| shown.pem.as_bytes()).unwrap_or_default();
+        let Ok(own) = Presented::from_pem(pem, identity) else { return Vec::new() };
         doubt::of(&own, self.tls.authority.as_deref(), usage, identity, now)
     }
 
@@ -247,27 +247,11 @@ impl Provider {
 
     /// End of the own certificate's validity, when there is a certificate.
     pub fn certificate_expires(&self) -> Option<SystemTime> {
-        let certificate = self.certificate.read().unwrap_or_else(PoisonError::into_inner);
-        certificate.as_ref().map(Certificate::not_after)
+        self.shown().map(|shown| shown.certificate.not_after())
     }
 
-    /// Shows from now on the certificate that is in its file now, on new connections; key and authorities stay as they
-    /// are. Requests go on to carry the old one.
-    ///
-    /// # Errors
-    /// What is wrong with the file; nothing is changed then.
-    pub fn renew_certificate(&self) -> Result<(), SetupError> {
-        let mut problems = Vec::new();
-        let own = Own::read(&self.settings, &mut problems);
-        if !problems.is_empty() {
-            return Err(SetupError { problems });
-        }
-        if let (Some(current), Some(key)) = (&self.tls.key, own.tls_key) {
-            current.replace(key);
-            let mut certificate = self.certificate.write().unwrap_or_else(PoisonError::into_inner);
-            *certificate = own.certificate;
-        }
-        Ok(())
+    fn shown(&self) -> Option<Arc<Shown>> {
+        self.shown.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The authorities that vouch for others, and what they have revoked.
@@ -307,8 +291,7 @@ impl Provider {
         let secure = signer.sign(text.as_bytes()).await.map_err(SignError::Remote)?;
         match &self.engine {
             Engine::Certificates(_) => {
-                let read =
-                    v1::SecureRequest::decode(&secure).map_err(SignError::RemoteAnswer)?;
+                let read = v1::SecureRequest::decode(&secure).map_err(SignError::RemoteAnswer)?;
                 check_answer(Version::V1, &text, read.message.as_bytes())?;
                 Ok(secure)
             }

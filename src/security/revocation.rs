@@ -257,14 +257,16 @@ mod tests {
         let below = authority().intermediate("Below", now()).unwrap();
         let other = authority().intermediate("Other", now()).unwrap();
         let chain = |issuers: &[&Issuer]| {
-            let mut pem = issue(&below, "ann", |request| request.key = KeyKind::P256).certificate_pem;
+            let mut pem =
+                issue(&below, "ann", |request| request.key = KeyKind::P256).certificate_pem;
             issuers.iter().for_each(|issuer| pem.push_str(issuer.ca_pem()));
             Presented::from_pem(pem.as_bytes(), "ann").unwrap()
         };
         let ca = |issuer: &Issuer| Presented::from_pem(issuer.ca_pem().as_bytes(), "CA").unwrap();
         let path = folder.write("crl.pem", "");
         let trusted = |revoked: &[&Presented]| {
-            let text = format!("{}{}", list(authority(), revoked, 1, DAY), list(&below, &[], 1, DAY));
+            let text =
+                format!("{}{}", list(authority(), revoked, 1, DAY), list(&below, &[], 1, DAY));
             std::fs::write(&path, text).unwrap();
             let trusted = Authority::from_pem(authority().ca_pem().as_bytes()).unwrap();
             trusted.with_revocation(&path).unwrap()

@@ -1,6 +1,6 @@
 use super::testkit::{Folder, at, authority, captured, captured_provider, issue, now, provider};
 use super::*;
-use crate::crypto::issue::{Authority as Issuer, KeyKind, LeafRequest};
+use crate::crypto::issue::{Authority as Issuer, Issued, KeyKind, LeafRequest};
 use crate::crypto::rsa;
 use crate::protocol::v1::{SecureReply, SecureRequest};
 use crate::protocol::{Fault, Request, Transport, Version};
@@ -149,7 +149,7 @@ fn verify(server: &Provider, secure: &SecureRequest) -> Result<Verified, Denied>
 }
 
 /// What a server says to a request of `issued`'s owner that claims to be from `caller`.
-fn verdict(issued: &crate::crypto::issue::Issued, caller: &str) -> Result<Verified, Denied> {
+fn verdict(issued: &Issued, caller: &str) -> Result<Verified, Denied> {
     let client = provider("ignored", issued, |_| ());
     let secure = secured(&client, &a_request(caller));
     verify(&verifying_server(), &secure)
@@ -568,4 +568,55 @@ fn a_certificate_without_extensions_is_blamed_and_not_its_key() {
     assert!(said.contains("cannot use the certificate"), "{said}");
     assert!(said.contains("it is of X.509 version 1"), "{said}");
     assert!(!said.contains("private key"), "{said}");
+}
+
+#[test]
+fn a_pair_that_somebody_replaced_is_used_for_signatures_and_connections() {
+    use super::authority::Presented;
+    let folder = Folder::new();
+    let pair = |seconds: u64| {
+        let life = Duration::from_secs(seconds);
+        let request = LeafRequest::new("ann.mcollective", now(), life);
+        authority().issue_for_key(&request, &rsa::generate_2048().unwrap()).unwrap()
+    };
+    let (old, new) = (pair(3_600), pair(7_200));
+    let put = |issued: &Issued, what: &[&str]| {
+        for name in what {
+            let text = if *name == "key.pem" { &issued.key_pem } else { &issued.certificate_pem };
+            folder.write("new", text);
+            std::fs::rename(folder.path("new"), folder.path(name)).unwrap();
+        }
+    };
+    put(&old, &["cert.pem", "key.pem"]);
+    let mut settings = Settings::new(Kind::File, "ann.mcollective");
+    settings.certificate = folder.path("cert.pem");
+    settings.key = folder.path("key.pem");
+    settings.ca = folder.write("ca.pem", authority().ca_pem());
+    let provider = Provider::open(settings).unwrap();
+    let tls = provider.client_tls().unwrap();
+    let shows = |issued: &Issued| {
+        let request = a_request("choria=ann.mcollective");
+        let data = provider.sign(&request).unwrap();
+        // What is sent has to be believed: certificate and signature belong together.
+        let verified = provider.verify(Version::V1, &data, now()).unwrap();
+        let schemes = [rustls::SignatureScheme::RSA_PSS_SHA256];
+        let shown = tls.client_auth_cert_resolver.resolve(&[], &schemes).unwrap();
+        let leaf = Presented::from_pem(issued.certificate_pem.as_bytes(), "ann").unwrap();
+        assert_eq!(
+            verified.certificate_pem == issued.certificate_pem,
+            shown.cert[0] == leaf.chain[0]
+        );
+        shown.cert[0] == leaf.chain[0]
+    };
+    assert!(shows(&old));
+    assert!(!provider.renew_if_replaced().unwrap());
+    // In the middle of it the old pair stays, and it is said once.
+    put(&new, &["cert.pem"]);
+    let error = provider.renew_if_replaced().unwrap_err().to_string();
+    assert!(error.contains("it does not belong to the certificate"), "{error}");
+    assert!(shows(&old) && !provider.renew_if_replaced().unwrap());
+    put(&new, &["key.pem"]);
+    assert!(provider.renew_if_replaced().unwrap());
+    assert!(shows(&new) && !provider.renew_if_replaced().unwrap());
+    assert_eq!(provider.certificate_expires(), Some(now() + Duration::from_secs(7_200)));
 }

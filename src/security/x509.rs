@@ -1,6 +1,6 @@
 //! Protocol v1: requests are signed with the RSA key of a certificate, and verified against a CA.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use data_encoding::BASE64;
@@ -21,11 +21,31 @@ const REGISTRATION_AGENT: &str = "registration";
 
 /// What proves callers by certificates.
 pub(super) struct Engine {
-    certificate_pem: Option<String>,
-    signing_key: Option<Result<rsa::SigningKey, rsa::Error>>,
+    own: RwLock<Arc<Pair>>,
     authority: Option<Arc<Authority>>,
     allowed: Patterns,
     privileged: Patterns,
+}
+
+/// The own certificate and its key.
+struct Pair {
+    certificate_pem: Option<String>,
+    signing_key: Option<Result<rsa::SigningKey, rsa::Error>>,
+}
+
+impl Pair {
+    fn new(certificate_pem: Option<String>, key: Option<&[u8]>) -> Pair {
+        Pair { certificate_pem, signing_key: key.map(rsa::SigningKey::from_pem) }
+    }
+
+    fn sign(&self, message: &[u8], settings: &Settings) -> Result<Vec<u8>, SignError> {
+        let unusable = |reason| SignError::Key { path: settings.key.clone(), reason };
+        match &self.signing_key {
+            Some(Ok(key)) => key.sign_pkcs1_sha256(message).map_err(unusable),
+            Some(Err(reason)) => Err(unusable(reason.clone())),
+            None => Err(SignError::Absent(setup::absent(What::Key, settings))),
+        }
+    }
 }
 
 impl Engine {
@@ -36,8 +56,7 @@ impl Engine {
         settings: &Settings,
     ) -> Self {
         Engine {
-            certificate_pem,
-            signing_key: key.map(rsa::SigningKey::from_pem),
+            own: RwLock::new(Arc::new(Pair::new(certificate_pem, key))),
             authority,
             allowed: patterns("plugin.choria.security.certname_whitelist", &settings.allow_list),
             privileged: patterns(
@@ -45,6 +64,12 @@ impl Engine {
                 &settings.privileged_users,
             ),
         }
+    }
+
+    /// Signs with these from now on.
+    pub(super) fn renew(&self, certificate_pem: Option<String>, key: Option<&[u8]>) {
+        let own = Arc::new(Pair::new(certificate_pem, key));
+        *self.own.write().unwrap_or_else(PoisonError::into_inner) = own;
     }
 
     /// A request that nobody signs.
@@ -61,26 +86,19 @@ impl Engine {
         settings: &Settings,
     ) -> Result<SecureRequest, SignError> {
         let may_fail = agent == REGISTRATION_AGENT;
-        let pubcert = match &self.certificate_pem {
+        // One pair for both: it may be exchanged at any moment.
+        let own = self.own.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let pubcert = match &own.certificate_pem {
             Some(pem) => pem.clone(),
             None if may_fail => INSECURE_REGISTRATION.to_owned(),
             None => return Err(SignError::Absent(setup::absent(What::Certificate, settings))),
         };
-        let signature = match self.sign(message.as_bytes(), settings) {
+        let signature = match own.sign(message.as_bytes(), settings) {
             Ok(signature) => signature,
             Err(_) if may_fail => INSECURE_REGISTRATION.as_bytes().to_vec(),
             Err(error) => return Err(error),
         };
         Ok(SecureRequest { message, signature: BASE64.encode(&signature), pubcert })
-    }
-
-    fn sign(&self, message: &[u8], settings: &Settings) -> Result<Vec<u8>, SignError> {
-        let unusable = |reason| SignError::Key { path: settings.key.clone(), reason };
-        match &self.signing_key {
-            Some(Ok(key)) => key.sign_pkcs1_sha256(message).map_err(unusable),
-            Some(Err(reason)) => Err(unusable(reason.clone())),
-            None => Err(SignError::Absent(setup::absent(What::Key, settings))),
-        }
     }
 
     /// Reads a request without verifying it: protocol security is off.

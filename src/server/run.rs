@@ -23,10 +23,13 @@ use crate::protocol::event::Kind;
 use crate::protocol::subject;
 use crate::security::Provider;
 use crate::util::shutdown::Shutdown;
+use crate::util::time::rfc3339;
 
 /// How long a shutdown may take when nothing is configured.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
 
+/// How often certificate and key are looked at: somebody may have replaced them.
+const CERTIFICATE_LOOK: Duration = Duration::from_secs(10);
 /// Requests that may wait for a server on one subscription; the rest is dropped and counted.
 const QUEUED_MESSAGES_MAX: usize = 1024;
 /// Bytes of them.
@@ -214,6 +217,7 @@ impl Running {
             let renewed = move || show_renewed(&security);
             background.push(executor.spawn(renewal::keep(renewal, client.clone(), renewed)));
         }
+        background.push(executor.spawn(watch_certificate(settings.security.clone())));
         log::info!("server: started identity={}", settings.identity);
         Ok(Running { client, events, lifecycle, lanes, background })
     }
@@ -263,10 +267,30 @@ impl Running {
     }
 }
 
-/// New connections show the new certificate.
+/// New connections and signatures use the new certificate.
 fn show_renewed(security: &Provider) {
     if let Err(error) = security.renew_certificate() {
-        log::error!("server: the renewed certificate is not used before a restart err={error}");
+        log::error!("server: the renewed certificate is not used err={error}");
+    }
+}
+
+/// Uses certificate and key from then on when somebody has replaced their files; never done.
+async fn watch_certificate(security: Arc<Provider>) {
+    loop {
+        Timer::after(CERTIFICATE_LOOK).await;
+        let provider = security.clone();
+        match smol::unblock(move || provider.renew_if_replaced()).await {
+            Ok(false) => {}
+            Ok(true) => {
+                let until = security.certificate_expires().map(rfc3339).unwrap_or_default();
+                log::info!(
+                    "server: certificate and key were replaced, the new ones are used until={until}"
+                );
+            }
+            Err(error) => {
+                log::warn!("server: certificate and key were replaced and stay unused err={error}");
+            }
+        }
     }
 }
 

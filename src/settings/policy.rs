@@ -17,6 +17,7 @@ pub fn policies(config: &Config) -> Settings {
         folder: policy_folder(file),
         allow_unconfigured: is_on("plugin.actionpolicy.allow_unconfigured"),
         default_name: is_on("plugin.actionpolicy.enable_default").then(default),
+        evaluator: None,
     }
 }
 

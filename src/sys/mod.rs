@@ -1,12 +1,14 @@
 //! What needs the operating system directly: epoll, sockets, limits. The only module that may hold unsafe code; thanks
 //! to rustix it holds none so far.
 
+mod bounds;
 mod epoll;
 mod group;
 mod process;
 mod socket;
 mod stamp;
 
+pub use bounds::{Bounds, bind};
 pub use epoll::{Epoll, Events, Interest, Ready, Wake};
 pub use group::group_number;
 pub use process::{cpu_time, memory_bytes, memory_total, open_files};

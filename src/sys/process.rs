@@ -32,7 +32,7 @@ pub fn memory_total() -> u64 {
 }
 
 /// `VmRSS:   1234 kB`, in bytes.
-fn kilobytes(status: &str, name: &str) -> u64 {
+pub(super) fn kilobytes(status: &str, name: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     let number = line.and_then(|rest| rest.split_whitespace().next()).map(str::parse::<u64>);
     number.and_then(Result::ok).unwrap_or(0) * 1024

@@ -9,14 +9,14 @@ use regorus::utils::limits::{ExecutionTimerConfig, TimeSource, set_time_source};
 use regorus::{Engine, PolicyLengthConfig};
 use serde_json::Value;
 
-use super::functions;
 use super::{RULE, RegoFault};
+use super::{functions, watch};
 use crate::protocol::filter::Filter;
 
 /// Longest evaluation.
 const TIME_MAX: Duration = Duration::from_millis(500);
-/// Steps of an evaluation between two looks at the clock.
-const STEPS: NonZeroU32 = NonZeroU32::new(64).unwrap();
+/// Steps of an evaluation between two looks at the clock. Each step may double what there is in memory.
+const STEPS: NonZeroU32 = NonZeroU32::new(4).unwrap();
 /// Bytes of a policy.
 const BYTES_MAX: NonZeroUsize = NonZeroUsize::new(256 * 1024).unwrap();
 /// Lines of a policy. A chain of rules, one a line, is as deep as this at most.
@@ -24,7 +24,7 @@ const LINES_MAX: NonZeroUsize = NonZeroUsize::new(2_000).unwrap();
 /// Bytes of one line.
 const LINE_BYTES_MAX: NonZeroU32 = NonZeroU32::new(1_024).unwrap();
 /// The interpreter calls itself for rules that need other rules. The memory is only used as far as it is needed.
-const STACK_BYTES: usize = 64 * 1024 * 1024;
+pub(super) const STACK_BYTES: usize = 64 * 1024 * 1024;
 
 /// A policy that has been read.
 pub struct Rego {
@@ -59,7 +59,7 @@ impl Rego {
     /// What `allow` is for an input. With the filter of a request the functions that ask for it are there.
     ///
     /// # Errors
-    /// When the evaluation fails, takes too long, or does not give exactly one boolean.
+    /// When the evaluation fails, takes too long or too much memory, or does not give exactly one boolean.
     pub fn allows(&self, input: Value, filter: Option<&Filter>) -> Result<bool, RegoFault> {
         let mut engine = self.engine.clone();
         functions::add(&mut engine, filter).map_err(|error| fault(&error.to_string()))?;
@@ -70,10 +70,13 @@ impl Rego {
         let rule = self.rule.clone();
         let started = Instant::now();
         let value = guarded(move || {
+            watch::begin();
             engine.set_input(regorus::Value::from(input));
-            engine.eval_rule(rule).map_err(|error| fault(&error.to_string()))
+            let value = engine.eval_rule(rule).map_err(|error| fault(&error.to_string()));
+            if watch::is_over() { Err(RegoFault::TooLarge) } else { value }
         });
         match value {
+            Err(RegoFault::TooLarge) => Err(RegoFault::TooLarge),
             Err(_) if started.elapsed() >= TIME_MAX => Err(RegoFault::TooSlow),
             Err(fault) => Err(fault),
             Ok(regorus::Value::Undefined) => Err(RegoFault::NoResult),
@@ -122,7 +125,8 @@ fn fault(error: &str) -> RegoFault {
     RegoFault::Policy { line, text: text.to_owned() }
 }
 
-/// Without a clock the interpreter would not look at its limit of time.
+/// Without a clock the interpreter would not look at its limit of time. Ours shows the end of all times to who took too
+/// much memory, which the interpreter itself does not count.
 fn set_clock() {
     static SET: Once = Once::new();
     SET.call_once(|| {
@@ -135,6 +139,6 @@ struct Clock(Instant);
 
 impl TimeSource for Clock {
     fn now(&self) -> Option<Duration> {
-        Some(self.0.elapsed())
+        Some(if watch::is_over() { Duration::MAX } else { self.0.elapsed() })
     }
 }

@@ -145,3 +145,24 @@ fn a_number_does_not_ask_for_all_the_memory() {
         assert_eq!(answer.unwrap_or_default(), expected, "{call}");
     }
 }
+
+/// A policy whose rules each make twice of the one before.
+fn doubling(rules: usize) -> String {
+    let mut policy = format!("{HEAD}a0 := \"{}\"\n", "x".repeat(900));
+    for index in 0..rules {
+        policy.push_str(&format!("a{} := concat(\"\", [a{index}, a{index}])\n", index + 1));
+    }
+    format!("{policy}allow if a{rules} != \"\"\n")
+}
+
+#[test]
+fn evaluations_stay_within_some_memory() {
+    assert_eq!(ask(&doubling(10), json!({})), Ok(true));
+    assert_eq!(ask(&doubling(40), json!({})), Err(RegoFault::TooLarge));
+    let lists =
+        "allow if count([numbers.range(j, 90000) | some j in numbers.range(1, 9000)]) > 0\n";
+    let fault = ask(&format!("{HEAD}{lists}"), json!({})).unwrap_err();
+    assert!(matches!(fault, RegoFault::TooLarge | RegoFault::TooSlow), "{fault}");
+    // The next one has all of it again.
+    assert_eq!(ask(&doubling(10), json!({})), Ok(true));
+}

@@ -394,11 +394,10 @@ fn signers_sign_what_they_were_asked_to() {
 
 #[test]
 fn signers_name_the_holder_of_the_token_where_that_is_asked_for() {
-    let strict =
-        open("n1", Holder::Server, &server_token("n1", 9, |_| ()), 9, |settings| {
-            settings.signed_caller_is_holder = true;
-        })
-        .0;
+    let strict = open("n1", Holder::Server, &server_token("n1", 9, |_| ()), 9, |settings| {
+        settings.signed_caller_is_holder = true;
+    })
+    .0;
     let mut claims = ClientClaims::new("aaa=login", Some(key(7).public_key()), id(), HOUR);
     claims.permissions = permissions(|p| p.authentication_delegator = true);
     let delegator = tokens::sign(&claims, &org()).unwrap();

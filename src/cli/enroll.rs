@@ -191,14 +191,11 @@ impl Enroll {
         let how = "on the CA: openssl x509 -noout -fingerprint -sha256 -in FILE for each certificate in the file \
                    that puppet config print cacert --section server names";
         let refused = |text: &str| Err(Failure::new(text).hint(hint.clone()).hint(how));
-        if !std::io::stdin().is_terminal() {
-            return refused("nobody has said whether this is the right CA");
-        }
-        let answer = smol::unblock(ask).await?;
-        match answer.trim().to_ascii_lowercase().as_str() {
-            "y" | "yes" => Ok(()),
-            _ => refused("the CA is not trusted"),
-        }
+        let answer = match std::io::stdin().is_terminal() {
+            true => Some(smol::unblock(|| ask(&mut std::io::stdin().lock())).await?),
+            false => None,
+        };
+        judge(answer.as_deref()).or_else(refused)
     }
 }
 
@@ -219,15 +216,25 @@ async fn ask_certmanager(settings: certmanager::Settings) -> Result<Enrolled, Fa
     certmanager::run(settings, &mut tell).await.map_err(|error| failure(&error, &identity))
 }
 
-/// Asks at the terminal.
-fn ask() -> Result<String, Failure> {
+/// Asks whoever writes into this terminal.
+fn ask(terminal: &mut impl BufRead) -> Result<String, Failure> {
+    /// Bytes of an answer.
+    const BYTES_MAX: u64 = 4096;
     let mut line = String::new();
     eprint!("Is this the right CA? [y/N] ");
-    std::io::stdin()
-        .lock()
+    std::io::Read::take(terminal, BYTES_MAX)
         .read_line(&mut line)
         .map_err(|error| Failure::new(format!("cannot read the answer: {error}")))?;
     Ok(line)
+}
+
+/// Whether an answer says that this is the right CA; without a terminal there is none.
+fn judge(answer: Option<&str>) -> Result<(), &'static str> {
+    match answer.map(|text| text.trim().to_ascii_lowercase()).as_deref() {
+        Some("y" | "yes") => Ok(()),
+        Some(_) => Err("the CA is not trusted"),
+        None => Err("nobody has said whether this is the right CA"),
+    }
 }
 
 /// Progress goes to standard error, line by line.
@@ -277,5 +284,18 @@ mod tests {
         for text in ["", ":1", "ca:0", "ca:x", "ca:1:2", "a/b", "https://ca"] {
             assert!(text.parse::<CaHost>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_ca_is_trusted_by_a_clear_yes_only() {
+        let answer = |typed: &str| ask(&mut typed.as_bytes()).map(|line| judge(Some(&line)));
+        for typed in ["y\n", "Yes\n", " YES \r\n", "y"] {
+            assert_eq!(answer(typed).unwrap(), Ok(()), "{typed}");
+        }
+        for typed in ["", "\n", "n\n", "no\n", "yep\n", "n\nyes\n", &"y".repeat(10_000)] {
+            assert_eq!(answer(typed).unwrap(), Err("the CA is not trusted"), "{typed}");
+        }
+        assert!(ask(&mut &b"\xff\n"[..]).is_err());
+        assert_eq!(judge(None), Err("nobody has said whether this is the right CA"));
     }
 }

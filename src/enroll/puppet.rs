@@ -344,3 +344,6 @@ fn is_passing(error: &Error) -> bool {
 fn refused(what: &'static str, answer: &Answered) -> Error {
     Error::Refused { what, status: answer.status, text: answer.first_line() }
 }
+
+#[cfg(test)]
+mod tests;

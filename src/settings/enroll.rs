@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::security::{provider, security};
 use super::{Insecure, Problem};
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, Role};
 use crate::enroll::{Fingerprint, certmanager, puppet};
 use crate::net::resolve::Resolver;
 use crate::security::{Kind, Provider};
@@ -93,7 +93,30 @@ pub fn opened(
     if settings.kind == Kind::CertManager && settings.tls && !settings.anonymous_tls {
         enrol_at_start(config, &settings.identity)?;
     }
-    provider(settings)
+    let is_missing = settings.tls
+        && settings.kind == Kind::Puppet
+        && !settings.anonymous_tls
+        && !settings.certificate.exists();
+    let name = settings.identity.clone();
+    provider(settings).map_err(|problem| match is_missing {
+        true => problem.hint(origin_of_name(config, env, &name)),
+        false => problem,
+    })
+}
+
+/// Why a process looks for a certificate of this name, and how to have it look for another.
+fn origin_of_name(config: &Config, env: &Environment, name: &str) -> String {
+    const VARIABLE: &str = "MCOLLECTIVE_CERTNAME";
+    match (config.role, env.var(VARIABLE)) {
+        (_, Some(_)) => format!("the name {name} is that of the variable {VARIABLE}"),
+        (Role::Client, None) => format!(
+            "the name {name} is made of the variable USER; {VARIABLE}=NAME chooses another certificate"
+        ),
+        (Role::Server | Role::Broker, None) => format!(
+            "the name {name} is the identity, by the key of that name or of this host; {VARIABLE}=NAME chooses \
+             another certificate"
+        ),
+    }
 }
 
 fn enrol_at_start(config: &Config, identity: &str) -> Result<(), Problem> {

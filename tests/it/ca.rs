@@ -284,6 +284,33 @@ fn what_is_revoked_is_out_at_once() {
 }
 
 #[test]
+fn a_pair_that_somebody_replaced_is_used_without_a_restart() {
+    let network = Network::start("ca-replaced", "");
+    for name in ["n1.example.net", "alice.mcollective"] {
+        let token = network.token(&["--name", name]);
+        succeed(network.enroll(&token, name));
+    }
+    let mut server = network.server("n1.example.net", "");
+    succeed(network.rpc("alice.mcollective", &["ping", "--expect", "1"]));
+    // Another key. What the node had is revoked, and its connection ends.
+    let elsewhere = network.file("elsewhere");
+    let place = elsewhere.to_str().expect("text");
+    succeed(network.ca(&["sign", "--replace", "--out", place, "n1.example.net"]));
+    server.wait_for_line("Authorization Violation");
+    let ssl = network.file("n1.example.net-ssl");
+    for file in ["crl.pem", "certs/n1.example.net.pem", "private_keys/n1.example.net.pem"] {
+        fs::copy(elsewhere.join(file), ssl.join("new")).expect("it can be read");
+        fs::rename(ssl.join("new"), ssl.join(file)).expect("it can be replaced");
+    }
+    server.signal("HUP");
+    server.wait_for_line("reloading the configuration");
+    wait_for("n1 to be back", || {
+        let done = network.rpc("alice.mcollective", &["find"]);
+        (done.stdout.trim() == "n1.example.net").then_some(())
+    });
+}
+
+#[test]
 fn servers_renew_their_certificates() {
     let network = Network::start("ca-renewal", "");
     // Certificates begin an hour before they are made, so this one is due at once.

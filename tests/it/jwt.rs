@@ -191,6 +191,10 @@ fn tokens_of_every_purpose_are_made_and_verified() {
     let view = place.jwt(&["view", "s.jwt", &place.read("org.public")]);
     assert!(view.stdout.starts_with("Verified server token s.jwt\n"), "{view:?}");
 
+    // Without a word about it, that of servers with tokens.
+    place.made(&["server", "d.jwt", "n1.example.net", "user.public", "org.seed"]);
+    assert_eq!(place.claims("d.jwt")["collectives"].to_string(), r#"["choria"]"#);
+
     place.made(&[
         "prov",
         "p.jwt",
@@ -423,6 +427,7 @@ fn a_monitoring_system_is_told_what_is_wrong() {
 #[test]
 fn mistakes_are_told_before_anything_is_written() {
     let place = Place::new("mistakes");
+    place.write("public.key", &place.read("user.public"));
     place.write("ec.pem", "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n");
     for (words, expected) in [
         (
@@ -441,6 +446,16 @@ fn mistakes_are_told_before_anything_is_written() {
             &["client", "x.jwt", "up=a", "ec.pem"],
             "choria: ec.pem cannot be used: the PEM block does not hold an RSA key; ed25519 keys \
              are stored as 64 hexadecimal digits\n",
+        ),
+        (
+            &["client", "x.jwt", "up=a", "org.public"],
+            "choria: org.public holds a public key, and only a private one signs\n\
+             hint: give the seed: the first file that choria jwt keys wrote\n",
+        ),
+        (
+            &["client", "x.jwt", "up=a", "public.key", "--public-key", "user.public"],
+            "choria: public.key holds a public key, and only a private one signs\n\
+             hint: give the seed: the first file that choria jwt keys wrote\n",
         ),
         (
             &["client", "x.jwt", "up=a", "org.seed", "--public-key", "ec.pem"],

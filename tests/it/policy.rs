@@ -270,6 +270,17 @@ fn policies_of_this_machine_are_asked_without_network() {
     assert_eq!((done.code, done.stdout.as_str(), done.stderr.as_str()), (0, text.as_str(), ""));
     let done = ask(&[&["--action", "status"], &node[..]].concat());
     assert!(done.code == 1 && done.stdout.starts_with("denied: "), "{done:?}");
+    // The action of an agent that is described here has to be one of it.
+    let unknown = ["policy", "test", "--policy-dir", place, "--caller", ALICE];
+    let about = |action: &str| {
+        offline(&folder, &[&unknown[..], &["--agent", "rpcutil", "--action", action]].concat())
+    };
+    let done = about("pong");
+    assert!(done.code == 1 && done.stdout.starts_with("denied: "), "{done:?}");
+    let warning = "choria: warning: the agent rpcutil has no action pong: no request for it comes as \
+                   far as a policy; there are ";
+    assert!(done.stderr.starts_with(warning) && done.stderr.contains("ping"), "{done:?}");
+    assert_eq!(about("ping").stderr, "");
     let done = ask(&["--action", "restart", "--json"]);
     let document: Value = serde_json::from_str(&done.stdout).expect("JSON");
     assert_eq!(
@@ -321,7 +332,7 @@ fn mistakes_in_policies_are_found() {
     let gone = folder.file("gone.policy");
     let done = offline(&folder, &["policy", "check", gone.to_str().expect("UTF-8"), bad]);
     assert_eq!(done.code, 1, "{done:?}");
-    for part in ["gone.policy: cannot read ", "2 files checked, 6 findings"] {
+    for part in ["gone.policy: cannot be read: ", "2 files checked, 6 findings"] {
         assert!(done.stdout.contains(part), "{part}\n{}", done.stdout);
     }
     let done = offline(&folder, &["policy", "check"]);

@@ -14,6 +14,7 @@ use crate::cli::command::Subcommand;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::private;
+use crate::crypto::ed25519::PublicKey;
 use crate::tokens::{ClientClaims, ClientPermissions, ORGANIZATION_DEFAULT, SigningKey};
 
 /// Make a token for a client. The public key of the client goes into the token, and only who has
@@ -118,8 +119,9 @@ impl Subcommand for MakeClient {
                 .hint("give --issuer or --issued-by, not both"));
         }
         self.warn_of_caller()?;
-        let key = signing_key(&self.signing_key)?;
-        let claims = self.claims(&key)?;
+        let public = self.public_key.as_deref().map(public_key).transpose()?;
+        let key = signing_key(&self.signing_key, public.as_ref())?;
+        let claims = self.claims(&key, public)?;
         if self.public_key.is_none() {
             let text = "without --public-key nobody can log in at a broker with this token";
             writeln!(std::io::stderr(), "choria: warning: {text}")?;
@@ -144,8 +146,7 @@ impl MakeClient {
         Ok(())
     }
 
-    fn claims(&self, key: &SigningKey) -> Result<ClientClaims, Failure> {
-        let public = self.public_key.as_deref().map(public_key).transpose()?;
+    fn claims(&self, key: &SigningKey, public: Option<PublicKey>) -> Result<ClientClaims, Failure> {
         let mut claims = ClientClaims::new(&self.identity, public, new_id(), self.validity);
         claims.agents = self.agents.clone();
         claims.organization = self.org.clone();

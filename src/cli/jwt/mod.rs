@@ -63,10 +63,40 @@ fn verification_key(given: &str) -> Result<Key, Failure> {
         .map_err(|fault| Failure::new(format!("{given} cannot be used: {fault}")))
 }
 
-fn signing_key(path: &Path) -> Result<SigningKey, Failure> {
+/// The key that signs a token, which must not be a public one by mistake; `holder` is the key that goes into the token.
+fn signing_key(path: &Path, holder: Option<&PublicKey>) -> Result<SigningKey, Failure> {
     let contents = private::read("signing key", path, FILE_BYTES_MAX)?;
-    SigningKey::from_file_contents(&contents)
-        .map_err(|fault| Failure::new(format!("{} cannot be used: {fault}", path.display())))
+    let is_public = || {
+        Failure::new(format!("{} holds a public key, and only a private one signs", path.display()))
+            .hint("give the seed: the first file that choria jwt keys wrote")
+    };
+    if contents.trim_ascii().starts_with(b"-----BEGIN PUBLIC KEY") {
+        return Err(is_public());
+    }
+    let key = SigningKey::from_file_contents(&contents)
+        .map_err(|fault| Failure::new(format!("{} cannot be used: {fault}", path.display())))?;
+    // Seeds and public keys look alike: 64 hexadecimal digits.
+    let given = std::str::from_utf8(&contents).ok().and_then(|text| PublicKey::from_hex(text).ok());
+    match (&key, given) {
+        (SigningKey::Ed25519(_), Some(given))
+            if holder == Some(&given) || is_public_half(path, &given) =>
+        {
+            Err(is_public())
+        }
+        _ => Ok(key),
+    }
+}
+
+/// Whether a file is a public key: it is named like one, or the seed lies beside it.
+fn is_public_half(path: &Path, key: &PublicKey) -> bool {
+    let is_named = path.extension().is_some_and(|ending| ending == "public" || ending == "pub");
+    let stem = path.with_extension("");
+    let beside = ["seed", "key", ""].map(|ending| stem.with_extension(ending));
+    is_named
+        || beside.iter().filter(|file| *file != path).any(|file| {
+            let text = private::read_text("seed", file, FILE_BYTES_MAX).unwrap_or_default();
+            KeyPair::from_seed_hex(&text).is_ok_and(|pair| pair.public_key() == *key)
+        })
 }
 
 /// Chains of trust are made of ed25519 keys only.

@@ -89,7 +89,7 @@ impl Subcommand for MakeProvisioning {
             return Err(Failure::new("either --urls or --srv is needed, not both")
                 .hint("they say where nodes find the broker that provisions them"));
         }
-        let key = signing_key(&self.signing_key)?;
+        let key = signing_key(&self.signing_key, None)?;
         let extensions = self.extensions.as_deref().map(serde_json::from_str).transpose();
         let extensions = extensions
             .map_err(|error| Failure::new(format!("--extensions is no JSON object: {error}")))?;

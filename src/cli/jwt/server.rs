@@ -14,10 +14,10 @@ use crate::tokens::{ORGANIZATION_DEFAULT, ServerClaims, ServerPermissions};
 /// Make a token for a server.
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
-    example = "{command_name} n1.jwt n1.example.net n1.public issuer.seed\n{command_name} n1.jwt n1.example.net n1.public issuer.seed --collectives mcollective --collectives uk --stream-user"
+    example = "{command_name} n1.jwt n1.example.net n1.public issuer.seed\n{command_name} n1.jwt n1.example.net n1.public issuer.seed --collectives choria --collectives uk --stream-user"
 )]
 pub struct MakeServer {
-    /// a collective it is in, mcollective by default, more than once for more
+    /// a collective it is in, choria by default, more than once for more
     #[argh(option, arg_name = "name")]
     collectives: Vec<String>,
     /// the organization, choria by default
@@ -61,6 +61,8 @@ pub struct MakeServer {
     signing_key: PathBuf,
 }
 
+/// The collective of servers with tokens that are not told another one.
+const COLLECTIVE: &str = "choria";
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
 
 impl Subcommand for MakeServer {
@@ -72,11 +74,11 @@ impl Subcommand for MakeServer {
         if self.identity.is_empty() {
             return Err(Failure::new("an identity is needed"));
         }
-        let key = signing_key(&self.signing_key)?;
         let public = public_key(&self.public_key)?;
+        let key = signing_key(&self.signing_key, Some(&public))?;
         let mut claims = ServerClaims::new(&self.identity, public, new_id(), self.validity);
         claims.collectives = match &self.collectives[..] {
-            [] => vec!["mcollective".to_owned()],
+            [] => vec![COLLECTIVE.to_owned()],
             names => names.to_vec(),
         };
         claims.organization = self.org;

@@ -70,7 +70,11 @@ impl Check {
         agents: &BTreeMap<String, Vec<String>>,
         config: Option<&Config>,
     ) -> Result<Vec<Finding>, Failure> {
-        let bytes = read(file)?;
+        let bytes = match read_bounded(file, FILE_BYTES_MAX) {
+            Ok((bytes, _)) => bytes,
+            // Which file it is stands before every finding.
+            Err(error) => return Err(Failure::new(format!("cannot be read: {error}"))),
+        };
         let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if name == GROUPS_FILE {
             return Ok(lint_groups(&Groups::parse(&bytes)));
@@ -154,14 +158,14 @@ pub(super) fn read(file: &Path) -> Result<Vec<u8>, Failure> {
 
 /// The configuration, for the folders of descriptions and the name of the default policy. Without one the built-in
 /// agents are known.
-fn config(context: &Context) -> Option<Config> {
+pub(super) fn config(context: &Context) -> Option<Config> {
     let source = Source::Client { path: context.globals.config.clone() };
     let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     Config::load(&source, &context.environment(), &cwd).ok().map(|(config, _)| config)
 }
 
 /// The agents that have a description, with their actions.
-fn agents(config: Option<&Config>) -> BTreeMap<String, Vec<String>> {
+pub(super) fn agents(config: Option<&Config>) -> BTreeMap<String, Vec<String>> {
     let libdirs = config.map(|config| config.libdir.as_slice()).unwrap_or_default();
     let described = ddl_files::names(libdirs).into_iter().filter_map(|name| {
         let agent = ddl_files::resolve(&name, libdirs).ok()?;

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value, json};
 
-use super::check::read;
+use super::check::{agents, config, read};
 use super::fleet;
 use super::local::{Machine, Words, typed};
 use super::report::{self, Answer};
@@ -14,7 +14,7 @@ use crate::cli::command::Subcommand;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::filters::selecting;
-use crate::cli::render::style::Style;
+use crate::cli::render::style::{Style, printable};
 use crate::cli::render::value::indented;
 use crate::cli::session::unless_interrupted;
 use crate::policy::{Authorizer, Kind, Question};
@@ -75,6 +75,7 @@ selecting! {
 
 impl Subcommand for Test {
     async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        self.warn_of_action(context)?;
         if self.asks_nodes() {
             return self.ask_nodes(context).await;
         }
@@ -147,6 +148,23 @@ impl Test {
             format!("{now}{then}")
         };
         Ok((text, if differs { Exit::Failed } else { Exit::Success }))
+    }
+
+    /// Policies may speak of actions that no agent has.
+    fn warn_of_action(&self, context: &Context) -> Result<(), Failure> {
+        let agents = agents(config(context).as_ref());
+        let Some(actions) = agents.get(&self.agent).filter(|them| !them.contains(&self.action))
+        else {
+            return Ok(());
+        };
+        let text = format!(
+            "the agent {} has no action {}: no request for it comes as far as a policy; there are {}",
+            printable(&self.agent),
+            printable(&self.action),
+            actions.join(", ")
+        );
+        writeln!(std::io::stderr(), "choria: warning: {text}")?;
+        Ok(())
     }
 
     /// Says what makes the answer another one than was meant.

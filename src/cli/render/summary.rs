@@ -17,9 +17,6 @@ pub fn summaries(list: &[Summary], style: Style) -> String {
     for summary in list {
         out.push_str(&style.bold(&format!("Summary of {}:", summary.label)));
         out.push_str("\n\n");
-        if summary.lines.is_empty() {
-            out.push_str(&format!("   {}\n", style.yellow("No summary received")));
-        }
         for line in &summary.lines {
             let margin = if line.contains('\n') { "" } else { "   " };
             out.push_str(&format!("{margin}{line}\n"));
@@ -45,9 +42,5 @@ mod tests {
             "Summary of Value:\n\n   a: 1\n\n"
         );
         assert_eq!(summaries(&[summary(&["|\n|"])], Style::PLAIN), "Summary of Value:\n\n|\n|\n\n");
-        assert_eq!(
-            summaries(&[summary(&[])], Style::PLAIN),
-            "Summary of Value:\n\n   No summary received\n\n"
-        );
     }
 }

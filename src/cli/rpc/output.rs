@@ -207,6 +207,8 @@ impl<'a> Output<'a> {
             .summaries
             .lines()
             .into_iter()
+            // Nobody has answered with such a field.
+            .filter(|(_, lines)| !lines.is_empty())
             .map(|(name, lines)| Summary {
                 label: reply::label(name, &self.labels).to_owned(),
                 lines: lines.iter().map(|line| printable(line)).collect(),

@@ -6,10 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use argh::{ArgsInfo, FromArgs};
 use serde::Deserialize;
+use serde_json::{Map, Value, json};
 
 use crate::cli::command::Subcommand;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::render::value::indented;
 use crate::util::{duration, time};
 
 /// Check the health of a server by its status file. Prints one line and ends with 0 when all is
@@ -47,6 +49,9 @@ pub struct CheckStatus {
     /// check that the server is not being provisioned
     #[argh(switch)]
     provisioned: bool,
+    /// one JSON document
+    #[argh(switch, short = 'j')]
+    json: bool,
 }
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -62,6 +67,7 @@ impl Subcommand for CheckStatus {
         let now = SystemTime::now();
         let read = read(&self.status_file);
         let expiry = read.as_ref().ok().and_then(|(status, _)| expiry(status, now));
+        let found = read.as_ref().ok().map(|(status, written)| found(status, *written));
         let outcome = read
             .map_err(|reason| format!("could not be read: {reason}"))
             .and_then(|(status, written)| self.check(&status, written, now));
@@ -70,6 +76,11 @@ impl Subcommand for CheckStatus {
             Err(reason) => (reason.as_str(), Exit::Failed),
         };
         let mut out = std::io::stdout();
+        if self.json {
+            let file = self.status_file.display().to_string();
+            writeln!(out, "{}", indented(&document(file, &outcome, found), 2))?;
+            return Ok(exit);
+        }
         writeln!(out, "{} {word}", self.status_file.display())?;
         if let Some(expiry) = expiry {
             writeln!(out, "{expiry}")?;
@@ -88,6 +99,42 @@ struct Status {
     provisioning_mode: bool,
     certificate_expires: String,
     token_expires: String,
+}
+
+/// What the file says, with nothing for what is not known.
+fn found(status: &Status, written: SystemTime) -> Map<String, Value> {
+    let text = |text: &str| Some(text.to_owned()).filter(|text| !is_unknown(text));
+    let last = (status.last_message > 0).then(|| time::from_unix(status.last_message));
+    let found = json!({
+        "written": time::rfc3339(written),
+        "uptime": status.uptime,
+        "connected_server": text(&status.connected_server),
+        "last_message": last.map(time::rfc3339),
+        "provisioning_mode": status.provisioning_mode,
+        "certificate_expires": text(&status.certificate_expires),
+        "token_expires": text(&status.token_expires),
+    });
+    match found {
+        Value::Object(found) => found,
+        _ => Map::new(),
+    }
+}
+
+/// The judgement and what it is about; a file that could not be read says nothing.
+fn document(
+    file: String,
+    outcome: &Result<(), String>,
+    found: Option<Map<String, Value>>,
+) -> Value {
+    let mut document = json!({
+        "file": file,
+        "ok": outcome.is_ok(),
+        "reason": outcome.as_ref().err(),
+    });
+    if let (Value::Object(document), Some(found)) = (&mut document, found) {
+        document.extend(found);
+    }
+    document
 }
 
 /// When the certificate ends, if the server has one.
@@ -215,6 +262,29 @@ mod tests {
             let expected = expected.map_err(str::to_owned);
             assert_eq!(judge(options, json, age), expected, "{options:?} {json}");
         }
+    }
+
+    #[test]
+    fn the_document_says_what_is_known() {
+        let status: Status = serde_json::from_str(
+            r#"{"uptime":10,"connected_server":"nats://b:4222","last_message":1699999990,
+            "certificate_expires":"2033-01-01T00:00:00Z","token_expires":"0001-01-01T00:00:00Z"}"#,
+        )
+        .unwrap();
+        let found = found(&status, time::from_unix(NOW));
+        assert_eq!(
+            document("s".to_owned(), &Ok(()), Some(found)),
+            json!({
+                "file": "s", "ok": true, "reason": null, "written": "2023-11-14T22:13:20Z",
+                "uptime": 10, "connected_server": "nats://b:4222",
+                "last_message": "2023-11-14T22:13:10Z", "provisioning_mode": false,
+                "certificate_expires": "2033-01-01T00:00:00Z", "token_expires": null,
+            })
+        );
+        assert_eq!(
+            document("s".to_owned(), &Err("no".to_owned()), None),
+            json!({"file": "s", "ok": false, "reason": "no"})
+        );
     }
 
     #[test]

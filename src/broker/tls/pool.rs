@@ -47,6 +47,8 @@ struct Queue {
 struct State {
     begun: VecDeque<Job>,
     fresh: VecDeque<Job>,
+    /// Threads that wait for work. Waking nobody would be a system call all the same.
+    resting: usize,
     is_stopped: bool,
 }
 
@@ -175,8 +177,11 @@ impl HandshakePool {
             Session::New(_) => state.fresh.push_back(job),
         }
         self.shared.clean(&mut state);
+        let is_waited_for = state.resting > 0;
         drop(state);
-        self.shared.filled.notify_one();
+        if is_waited_for {
+            self.shared.filled.notify_one();
+        }
     }
 
     /// Starts the threads when there are none; false when the system gives none.
@@ -220,7 +225,7 @@ impl Queue {
     /// The next piece of work that somebody waits for; nothing when the broker stops.
     fn next(&self) -> Option<Job> {
         let mut state = lock(&self.state);
-        // Until keys for later are made; every piece of work may have used some.
+        // Before keys for later are made. Nothing when there are enough: every piece of work may have used some.
         let mut pause = Some(IDLE_AFTER);
         loop {
             if state.is_stopped {
@@ -246,16 +251,24 @@ impl Queue {
     /// while.
     fn rest<'s>(
         &'s self,
-        state: MutexGuard<'s, State>,
+        mut state: MutexGuard<'s, State>,
         pause: &mut Option<Duration>,
     ) -> MutexGuard<'s, State> {
-        let Some(length) = *pause else {
-            return self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state.resting += 1;
+        let is_over = match *pause {
+            None => {
+                state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+                false
+            }
+            Some(length) => {
+                let waited = self.filled.wait_timeout(state, length);
+                let (again, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+                state = again;
+                timeout.timed_out()
+            }
         };
-        let waited = self.filled.wait_timeout(state, length);
-        let (state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-        if !timeout.timed_out() {
-            *pause = Some(IDLE_AFTER);
+        state.resting -= 1;
+        if !is_over {
             return state;
         }
         drop(state);

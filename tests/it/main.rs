@@ -32,6 +32,7 @@ mod nats_client;
 mod policy;
 mod reference_docs;
 mod refusals;
+mod registration;
 mod reload;
 mod rpc_client;
 mod support;

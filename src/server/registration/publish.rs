@@ -43,6 +43,8 @@ pub(super) struct Registrar {
     pace: Pace,
     /// When the file of the last message was changed.
     file_changed: Option<i64>,
+    /// What kept the last message from being sent, to say it once.
+    fault: String,
 }
 
 /// A message that can be sent.
@@ -61,7 +63,15 @@ impl Registrar {
     ) -> Registrar {
         let pace = Pace::new(settings);
         let (settings, provider) = (settings.clone(), provider.clone());
-        Registrar { settings, provider, node, security, pace, file_changed: None }
+        Registrar {
+            settings,
+            provider,
+            node,
+            security,
+            pace,
+            file_changed: None,
+            fault: String::new(),
+        }
     }
 
     async fn run(mut self) {
@@ -106,10 +116,7 @@ impl Registrar {
         };
         let made = match self.make().await {
             Ok(made) => made,
-            Err(error) => {
-                log::error!("registration: not published provider={name} err={error}");
-                return;
-            }
+            Err(error) => return self.failed(log::Level::Error, error),
         };
         let bytes = made.payload.len();
         if !self.pace.is_due(at, bytes) {
@@ -120,12 +127,19 @@ impl Registrar {
             Ok(()) => {
                 log::debug!("registration: published provider={name} bytes={bytes}");
                 self.pace.sent(at, bytes);
+                self.fault.clear();
                 self.file_changed = made.file_changed;
             }
-            Err(error) => {
-                log::warn!("registration: not published provider={name} bytes={bytes} err={error}");
-            }
+            Err(error) => self.failed(log::Level::Warn, error),
         }
+    }
+
+    /// Says what went wrong, loudly when it was not the same the last time.
+    fn failed(&mut self, level: log::Level, error: String) {
+        let name = self.provider.source.name();
+        let level = if self.fault == error { log::Level::Debug } else { level };
+        log::log!(level, "registration: not published provider={name} err={error}");
+        self.fault = error;
     }
 
     async fn make(&self) -> Result<Made, String> {

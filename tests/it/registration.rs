@@ -111,7 +111,8 @@ fn check_inventory(message: &Value, broker: &str, collectives: &Value) {
     assert_eq!(content["collectives"], *collectives);
     let status = &content["status"];
     assert_eq!((&status["identity"], &status["connected_server"]), (&json!(NODE), &json!(broker)));
-    assert_eq!(status["stats"]["events"], 1);
+    // An alive event is due at once in one start of thirty.
+    assert!(matches!(status["stats"]["events"].as_u64(), Some(1 | 2)), "{status}");
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(content["build_info"], json!({"version": version, "sha": "unknown"}));
     assert_eq!(content["machines"], json!([]));

@@ -4,6 +4,7 @@
 mod choria;
 mod core;
 mod network;
+mod outlets;
 mod security;
 
 use std::collections::HashMap;
@@ -124,7 +125,7 @@ impl Key {
 
 /// Every key, in the order of the listing.
 pub fn all() -> impl Iterator<Item = &'static Key> {
-    [core::KEYS, choria::KEYS, network::KEYS, security::KEYS].into_iter().flatten()
+    [core::KEYS, choria::KEYS, network::KEYS, security::KEYS, outlets::KEYS].into_iter().flatten()
 }
 
 /// The keys by name, and those with a name inside, which are few.

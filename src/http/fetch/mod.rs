@@ -1,4 +1,5 @@
-//! Asking an HTTPS service: authorities, signers, logins. One request, one connection, everything bounded.
+//! Asking an HTTPS service: authorities, signers, logins, webhooks. One request, one connection unless [`Fetcher::keeping`]
+//! says otherwise, everything bounded.
 //!
 //! [`Fetcher`] is made from TLS settings of [`crate::security`], which decide whom it trusts and whether it
 //! shows a certificate. It follows no redirect, uses no proxy and reads no more than [`Bounds`] says; an
@@ -18,6 +19,9 @@ use rustls::ClientConfig;
 use ureq::http;
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{Connector, TcpConnector};
+
+/// How long a connection that is kept may be idle: services close theirs after a minute or so.
+const KEPT_MAX: Duration = Duration::from_secs(15);
 
 /// What one request may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +51,8 @@ pub enum Verb {
     Get,
     /// DELETE, without a body.
     Delete,
+    /// OPTIONS, without a body: asks and changes nothing.
+    Options,
     /// PUT.
     Put,
     /// POST.
@@ -99,6 +105,8 @@ pub struct Answered {
     pub status: u16,
     /// The whole body.
     pub body: Vec<u8>,
+    /// When it may be asked again, as the service says it: seconds or a date.
+    pub retry_after: Option<String>,
 }
 
 impl Answered {
@@ -161,7 +169,7 @@ impl std::error::Error for FetchError {
     }
 }
 
-/// Asks services. Clones share nothing but settings.
+/// Asks services. Clones share settings and connections that are kept.
 #[derive(Debug, Clone)]
 pub struct Fetcher {
     agent: ureq::Agent,
@@ -171,22 +179,34 @@ pub struct Fetcher {
 impl Fetcher {
     /// One for `https` addresses, with these TLS settings.
     pub fn new(tls: Arc<ClientConfig>, bounds: Bounds) -> Self {
-        Self::made(tls, bounds, true)
+        Self::made(tls, bounds, true, 0)
     }
 
     /// One for `http` addresses too. Whoever configures such an address wants it so.
     pub fn with_clear_text(tls: Arc<ClientConfig>, bounds: Bounds) -> Self {
-        Self::made(tls, bounds, false)
+        Self::made(tls, bounds, false, 0)
     }
 
-    fn made(tls: Arc<ClientConfig>, bounds: Bounds, https_only: bool) -> Self {
+    /// One that keeps up to so many connections open for further requests. With `in_clear` for `http` addresses too.
+    pub fn keeping(
+        tls: Arc<ClientConfig>,
+        bounds: Bounds,
+        connections_max: usize,
+        in_clear: bool,
+    ) -> Self {
+        Self::made(tls, bounds, !in_clear, connections_max)
+    }
+
+    fn made(tls: Arc<ClientConfig>, bounds: Bounds, https_only: bool, kept_max: usize) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .https_only(https_only)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .proxy(None)
-            .max_idle_connections(0)
+            .max_idle_connections(kept_max)
+            .max_idle_connections_per_host(kept_max)
+            .max_idle_age(KEPT_MAX)
             .max_response_header_size(bounds.head_bytes_max)
             .timeout_global(Some(bounds.time))
             .build();
@@ -219,13 +239,17 @@ impl Fetcher {
         let response = match verb {
             Verb::Get => self.agent.run(finish(head.method("GET"), ())?),
             Verb::Delete => self.agent.run(finish(head.method("DELETE"), ())?),
+            Verb::Options => self.agent.run(finish(head.method("OPTIONS"), ())?),
             Verb::Put => self.agent.run(finish(head.method("PUT"), body)?),
             Verb::Post => self.agent.run(finish(head.method("POST"), body)?),
         };
         let mut response = response.map_err(failed)?;
+        let retry_after = response.headers().get("retry-after");
+        let retry_after = retry_after.and_then(|text| text.to_str().ok()).map(str::to_owned);
         let limit = self.bounds.body_bytes_max as u64;
         let body = response.body_mut().with_config().limit(limit).read_to_vec();
-        Ok(Answered { status: response.status().as_u16(), body: body.map_err(failed)? })
+        let status = response.status().as_u16();
+        Ok(Answered { status, body: body.map_err(failed)?, retry_after })
     }
 
     fn fault(&self, error: ureq::Error, host: &str) -> FetchError {

@@ -70,7 +70,7 @@ impl RunBroker {
         let insecure = settings::Insecure::of(context.globals.switches(), &env)?;
         insecure.warn();
         if !config.choria.broker_network {
-            return self.serve_roles(wanted, &config, insecure, context).await;
+            return self.serve_roles(signals, wanted, &config, insecure, context).await;
         }
         let roles = Roles::prepare(wanted, &config, insecure, context)?;
         let settings = settings::broker(&config, &env, insecure)?;
@@ -148,6 +148,7 @@ impl RunBroker {
     /// Without a router there is less to do.
     async fn serve_roles(
         &self,
+        signals: Signals,
         wanted: Wanted,
         config: &Config,
         insecure: settings::Insecure,
@@ -163,7 +164,8 @@ impl RunBroker {
             daemon::write_pid(path)?;
         }
         let prepared = Roles::prepare(wanted, config, insecure, context)?;
-        roles::run("broker", prepared, config, insecure, context).await?;
+        roles::run(("broker", "choria broker"), signals, prepared, config, insecure, context)
+            .await?;
         Ok(Exit::Success)
     }
 }

@@ -5,18 +5,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_signal::{Signal, Signals};
 use smol::Task;
+use smol::stream::StreamExt;
 
 use crate::broker::Broker;
 use crate::cli::VERSION;
+use crate::cli::changes::Changes;
 use crate::cli::context::Context;
 use crate::cli::exit::Failure;
-use crate::config::Config;
+use crate::config::{Config, Source};
 use crate::federate::{self, Federation};
 use crate::http::{Limits, Server};
 use crate::monitor::{RolePages, Surroundings};
 use crate::nats::client::Inside;
 use crate::net::servers;
+use crate::security::Provider;
 use crate::settings::{self, Insecure};
 use crate::util::exposition::Figures;
 
@@ -41,16 +45,23 @@ impl Wanted {
 
 /// Roles whose configuration is fine.
 pub struct Prepared {
-    federation: Option<federate::Settings>,
+    federation: Option<(federate::Settings, Arc<Provider>)>,
     is_collective_local: bool,
 }
 
 /// Roles that run. Dropping it ends them at once.
 pub struct Roles {
     federation: Option<Federation>,
+    /// What connections show.
+    security: Vec<Arc<Provider>>,
 }
 
 impl Prepared {
+    /// What the connections of the federation broker show.
+    pub fn security(&self) -> Option<Arc<Provider>> {
+        self.federation.as_ref().map(|(_, security)| security.clone())
+    }
+
     /// Starts them. `router` is that of the same process.
     pub fn start(self, config: &Config, context: &Context, router: Option<&Broker>) -> Roles {
         let start = |mut settings: federate::Settings| {
@@ -60,7 +71,9 @@ impl Prepared {
             }
             Federation::start(settings, &context.executor)
         };
-        Roles { federation: self.federation.map(start) }
+        let (federation, security) = self.federation.into_iter().unzip::<_, _, Vec<_>, _>();
+        let federation = federation.into_iter().next().map(start);
+        Roles { federation, security }
     }
 }
 
@@ -84,6 +97,15 @@ impl Roles {
     pub fn figures(&self) -> Vec<Arc<dyn Figures>> {
         let federation = self.federation.as_ref();
         federation.map(|federation| federation.figures() as Arc<dyn Figures>).into_iter().collect()
+    }
+
+    /// Shows certificates that were replaced on new connections.
+    pub fn renew_certificates(&self) {
+        for security in &self.security {
+            if let Err(error) = security.renew_certificate() {
+                log::error!("security: the certificate in use is not replaced: {error}");
+            }
+        }
     }
 
     /// Ends them; they pass on what they have, within a limit.
@@ -150,9 +172,11 @@ pub fn listen(address: SocketAddr) -> Result<Server, Failure> {
     })
 }
 
-/// Runs roles without a router until the process is told to stop.
+/// Runs roles without a router until the process is told to stop. First the names of what runs, in the log and at a
+/// shell, and the signals to listen to.
 pub async fn run(
-    component: &str,
+    (component, command): (&str, &str),
+    signals: Signals,
     prepared: Prepared,
     config: &Config,
     insecure: Insecure,
@@ -165,10 +189,48 @@ pub async fn run(
     if let Some(pages) = &pages {
         log::info!("{component}: serving status pages on http://{}/", pages.address());
     }
-    context.interrupt.wait().await;
+    let reloading = reload_at_signals((component, command), signals, config, context, &roles);
+    smol::future::or(context.interrupt.wait(), reloading).await;
     log::info!("{component}: stopping");
     roles.stop(limit).await;
     Ok(())
+}
+
+/// Keys that take effect at SIGHUP.
+const LIVE: &[&str] = &["logfile", "loglevel", "plugin.choria.log_format"];
+
+/// Opens the log anew at each SIGHUP, and takes over new certificates; says what else would need a restart. Never done.
+async fn reload_at_signals(
+    (component, command): (&str, &str),
+    mut signals: Signals,
+    started: &Config,
+    context: &Context,
+    roles: &Roles,
+) {
+    let mut current = started.clone();
+    while let Some(signal) = signals.next().await {
+        match signal {
+            Ok(Signal::Hup) => {}
+            Ok(_) => continue,
+            Err(error) => {
+                log::warn!("{component}: cannot read a signal: {error}");
+                continue;
+            }
+        }
+        log::info!("{component}: reloading the configuration");
+        let read = context.read_daemon_config(command, |path| Source::Broker { path });
+        match read.and_then(|new| context.start_log_of(&new).map(|()| new)) {
+            Ok(new) => {
+                Changes::between(LIVE, started, &current, &new).log(component);
+                roles.renew_certificates();
+                current = new;
+            }
+            Err(failure) => {
+                log::error!("{component}: reload refused, nothing is changed: {failure}");
+            }
+        }
+    }
+    smol::future::pending().await
 }
 
 /// What zero seconds for the end mean.

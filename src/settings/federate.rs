@@ -22,7 +22,7 @@ const OFFLINE_BYTES: usize = 8 * 1024 * 1024;
 const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The federation broker that the configuration asks for. Where [`is_collective_local`], its side of the collective is
-/// still to be turned to the router of this process.
+/// still to be turned to the router of this process. Beside it what its connections show, to be renewed.
 ///
 /// # Errors
 /// When it cannot be told what it is to connect to, or how, or when it would carry messages in a circle.
@@ -31,7 +31,7 @@ pub fn federation(
     env: &Environment,
     insecure: Insecure,
     executor: &Arc<smol::Executor<'static>>,
-) -> Result<Settings, Problem> {
+) -> Result<(Settings, Arc<Provider>), Problem> {
     check(config)?;
     let security = outgoing(config, env, insecure)?;
     super::warn_of_doubts(&security, Use::Client, &config.identity);
@@ -47,12 +47,13 @@ pub fn federation(
     };
     let federation = side(Brokers::Federation)?;
     let collective = side(Brokers::Collective)?;
-    Ok(Settings {
+    let settings = Settings {
         cluster: config.choria.federation_cluster.clone(),
         identity: config.identity.clone(),
         federation,
         collective,
-    })
+    };
+    Ok((settings, security))
 }
 
 /// Turns a connection to the router of this process, which has a name among brokers.

@@ -317,6 +317,9 @@ fn a_side_that_is_lost_is_left_to_others_and_found_again() {
     let client = client(&top, federation.port, "eu");
     client.ask(1);
     assert!(page(pages, "/healthz").contains("\"ok\""));
+    waiting.signal("HUP");
+    waiting.wait_for_line("federation: reloading the configuration");
+    client.ask(1);
     drop(collective);
     waiting.wait_for_line(
         "leaving messages to others subject=choria.federation.eu.federation lost=collective",

@@ -5,6 +5,7 @@ mod trace;
 use std::path::PathBuf;
 
 use argh::{ArgsInfo, FromArgs};
+use async_signal::{Signal, Signals};
 
 use crate::cli::command::{Command, Subcommand};
 use crate::cli::context::Context;
@@ -45,6 +46,9 @@ impl Subcommand for RunFederation {
 
 impl RunFederation {
     async fn serve(self, context: &Context) -> Result<Exit, Failure> {
+        // First of all, so that no signal ends the process.
+        let signals = Signals::new([Signal::Hup])
+            .map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
         let mut config =
             context.daemon_config("choria federate", |path| Source::Broker { path })?;
         // The file may be that of a broker which runs elsewhere on this computer.
@@ -57,9 +61,18 @@ impl RunFederation {
         if let Some(path) = &self.pid {
             daemon::write_pid(path)?;
         }
-        let expires = settings::opened(&config, &env, insecure)?.certificate_expires();
-        let _expiry = ExpiryWatch::start(context, "federation", move || expires);
-        roles::run("federation", prepared, &config, insecure, context).await?;
+        let security = prepared.security();
+        let expires = move || security.as_ref().and_then(|own| own.certificate_expires());
+        let _expiry = ExpiryWatch::start(context, "federation", expires);
+        roles::run(
+            ("federation", "choria federate"),
+            signals,
+            prepared,
+            &config,
+            insecure,
+            context,
+        )
+        .await?;
         Ok(Exit::Success)
     }
 }

@@ -103,8 +103,8 @@ impl Choria {
 
     async fn with(config: Config, env: &Environment) -> Result<Self, Error> {
         let worker = Worker::start().map_err(Error::Thread)?;
-        let options = Insecure::of(Switches::default(), env)
-            .and_then(|insecure| settings::rpc_client(&config, env, insecure, &worker.executor))
+        let insecure = Insecure::of(Switches::default(), env);
+        let options = settings::rpc_client(&config, env, insecure, &worker.executor)
             .map_err(Error::Settings)?;
         let client = Client::connect(options).await?;
         Ok(Self { client, config, agents: Mutex::default(), _worker: worker })

@@ -67,7 +67,7 @@ impl RunBroker {
         let config = context.daemon_config("choria broker", |path| Source::Broker { path })?;
         let wanted = Wanted::of(&config);
         let env = context.environment();
-        let insecure = settings::Insecure::of(context.globals.switches(), &env)?;
+        let insecure = settings::Insecure::of(context.globals.switches(), &env);
         insecure.warn();
         if !config.choria.broker_network {
             return self.serve_roles(signals, wanted, &config, insecure, context).await;

@@ -36,7 +36,7 @@ impl Subcommand for LogIn {
         }
         let config = context.client_config()?;
         let env = context.environment();
-        let insecure = Insecure::of(context.globals.switches(), &env)?;
+        let insecure = Insecure::of(context.globals.switches(), &env);
         insecure.warn();
         let login = settings::login(&config, &env, insecure)?;
         let account = Account {

@@ -65,7 +65,7 @@ impl RunServer {
         let soft = Some(config.soft_shutdown_timeout).filter(|limit| !limit.is_zero());
         context.set_grace(soft.unwrap_or(SHUTDOWN_LIMIT) + Duration::from_secs(1));
         let env = context.environment();
-        let insecure = settings::Insecure::of(context.globals.switches(), &env)?;
+        let insecure = settings::Insecure::of(context.globals.switches(), &env);
         insecure.warn();
         let mut settings = settings::server(config, &env, insecure, &context.executor)?;
         settings.service_host = self.service_host;

@@ -144,7 +144,7 @@ pub async fn connect(
             .collect();
     }
     let env = context.environment();
-    let insecure = settings::Insecure::of(context.globals.switches(), &env)?;
+    let insecure = settings::Insecure::of(context.globals.switches(), &env);
     let options = settings::rpc_client(&config, &env, insecure, &context.executor)?;
     unless_interrupted(context, Client::connect(options)).await?.map_err(failure)
 }

@@ -80,21 +80,20 @@ pub struct Insecure {
     pub no_verification: bool,
     /// Requests are neither signed nor checked: `INSECURE_YES_REALLY`.
     pub no_protocol_security: bool,
+    /// Clients connect as with `plugin.security.client_anon_tls`: `INSECURE_ANON_TLS`.
+    pub anonymous_tls: bool,
 }
 
 impl Insecure {
     /// What is switched off for this process.
-    pub fn of(switches: Switches, env: &Environment) -> Result<Self, Problem> {
-        if env.is_true("INSECURE_ANON_TLS") {
-            return Err(Problem::new("INSECURE_ANON_TLS is not supported yet")
-                .hint("unset it and use certificates, or INSECURE_DISABLE_TLS in a laboratory"));
-        }
+    pub fn of(switches: Switches, env: &Environment) -> Self {
         let really = env.is_true("INSECURE_YES_REALLY");
-        Ok(Self {
+        Self {
             no_tls: switches.disable_tls || really || env.is_true("INSECURE_DISABLE_TLS"),
             no_verification: switches.disable_tls_verification,
             no_protocol_security: really,
-        })
+            anonymous_tls: env.is_true("INSECURE_ANON_TLS"),
+        }
     }
 
     /// Says what is off.
@@ -117,23 +116,23 @@ mod tests {
 
     #[test]
     fn only_the_exact_word_switches_security_off() {
-        let cases: [(&[_], _); 5] = [
-            (&[], (false, false)),
-            (&[("INSECURE_DISABLE_TLS", "true")], (true, false)),
-            (&[("INSECURE_DISABLE_TLS", "1")], (false, false)),
-            (&[("INSECURE_YES_REALLY", "true")], (true, true)),
-            (&[("INSECURE_YES_REALLY", "yes")], (false, false)),
+        let cases: [(&[_], _); 7] = [
+            (&[], (false, false, false)),
+            (&[("INSECURE_DISABLE_TLS", "true")], (true, false, false)),
+            (&[("INSECURE_DISABLE_TLS", "1")], (false, false, false)),
+            (&[("INSECURE_YES_REALLY", "true")], (true, true, false)),
+            (&[("INSECURE_YES_REALLY", "yes")], (false, false, false)),
+            (&[("INSECURE_ANON_TLS", "true")], (false, false, true)),
+            (&[("INSECURE_ANON_TLS", "yes")], (false, false, false)),
         ];
         for (variables, expected) in cases {
             let env = Environment::fixed(variables, "host");
-            let insecure = Insecure::of(Switches::default(), &env).unwrap();
-            let got = (insecure.no_tls, insecure.no_protocol_security);
+            let insecure = Insecure::of(Switches::default(), &env);
+            let got = (insecure.no_tls, insecure.no_protocol_security, insecure.anonymous_tls);
             assert_eq!(got, expected, "{variables:?}");
         }
-        let env = Environment::fixed(&[("INSECURE_ANON_TLS", "true")], "host");
-        assert!(Insecure::of(Switches::default(), &env).is_err());
         let switches = Switches { disable_tls: true, ..Switches::default() };
         let env = Environment::fixed(&[], "host");
-        assert!(Insecure::of(switches, &env).unwrap().no_tls);
+        assert!(Insecure::of(switches, &env).no_tls);
     }
 }

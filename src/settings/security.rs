@@ -52,7 +52,7 @@ pub fn security(
             settings.ca = folder.join("certs/ca.pem");
         }
         Kind::Choria => {
-            check_choria(config)?;
+            check_choria(config, insecure)?;
             settings.certificate = config.logins.certificate.clone().unwrap_or_default();
             settings.key = config.logins.key.clone().unwrap_or_default();
             settings.ca = config.logins.ca.clone().unwrap_or_default();
@@ -70,8 +70,8 @@ pub fn security(
             settings.ca = folder.join("ca.pem");
         }
     }
-    settings.anonymous_tls = is_anonymous(config)?;
-    settings.token = token(config, kind);
+    settings.anonymous_tls = is_anonymous(config, insecure)?;
+    settings.token = token(config, kind, settings.anonymous_tls);
     settings.crl = config.security.crl.clone().unwrap_or_else(|| match config.role {
         // What is revoked here holds here, without another key.
         Role::Broker if config.choria.broker_ca => config.choria.ca_dir.join("crl.pem"),
@@ -106,24 +106,39 @@ pub fn warn_of_doubts(provider: &Provider, usage: Use, identity: &str) {
     }
 }
 
+/// The switch for clients without certificates.
+const ANONYMOUS_VARIABLE: &str = "INSECURE_ANON_TLS";
+
 /// Whether this role connects without a certificate.
-fn is_anonymous(config: &Config) -> Result<bool, Problem> {
+fn is_anonymous(config: &Config, insecure: Insecure) -> Result<bool, Problem> {
+    const KEY: &str = "plugin.security.client_anon_tls";
     let logins = &config.logins;
     let has_signer = logins.signer_service || !logins.signer_url.is_empty();
+    let asked_by = if insecure.anonymous_tls {
+        ANONYMOUS_VARIABLE.to_owned()
+    } else {
+        format!("{}: {KEY}", config.origin(KEY))
+    };
     match config.role {
+        Role::Server | Role::Broker if insecure.anonymous_tls => {
+            Err(Problem::new(format!("{ANONYMOUS_VARIABLE} is for clients"))
+                .hint("a server has plugin.security.server_anon_tls")
+                .hint(format!("unset {ANONYMOUS_VARIABLE}")))
+        }
         Role::Server => Ok(logins.server_anonymous),
-        Role::Client if logins.client_anonymous && !has_signer => Err(Problem::new(format!(
-            "{}: plugin.security.client_anon_tls needs a service that signs requests",
-            config.origin("plugin.security.client_anon_tls")
-        ))
-        .hint("set plugin.choria.security.request_signer.service or its url")),
-        Role::Client => Ok(logins.client_anonymous),
         Role::Broker => Ok(false),
+        Role::Client => match logins.client_anonymous || insecure.anonymous_tls {
+            true if !has_signer => {
+                Err(Problem::new(format!("{asked_by} needs a service that signs requests"))
+                    .hint("set plugin.choria.security.request_signer.service or its url"))
+            }
+            is_anonymous => Ok(is_anonymous),
+        },
     }
 }
 
 /// The token of this process. Brokers have none: nobody asks them who they are.
-fn token(config: &Config, kind: Kind) -> Option<TokenFiles> {
+fn token(config: &Config, kind: Kind, is_anonymous: bool) -> Option<TokenFiles> {
     let logins = &config.logins;
     let holder = match config.role {
         Role::Server => Holder::Server,
@@ -140,13 +155,13 @@ fn token(config: &Config, kind: Kind) -> Option<TokenFiles> {
         return Some(files(TokenKeys::Provider, logins.token.clone(), logins.seed.clone()));
     }
     match config.role {
-        Role::Server if logins.server_anonymous => {
+        Role::Server if is_anonymous => {
             let beside = |name: &str| config.file.as_ref().map(|file| file.with_file_name(name));
             let token = logins.server_token.clone().or_else(|| beside("server.jwt"));
             let seed = logins.server_seed.clone().or_else(|| beside("server.seed"));
             Some(files(TokenKeys::Server, token, seed))
         }
-        Role::Client if logins.client_anonymous || logins.signer_token.is_some() => {
+        Role::Client if is_anonymous || logins.signer_token.is_some() => {
             let seed = logins.signer_seed_or_default();
             Some(files(TokenKeys::Signer, logins.signer_token.clone(), seed))
         }
@@ -155,7 +170,7 @@ fn token(config: &Config, kind: Kind) -> Option<TokenFiles> {
 }
 
 /// What the `choria` provider cannot go together with.
-fn check_choria(config: &Config) -> Result<(), Problem> {
+fn check_choria(config: &Config, insecure: Insecure) -> Result<(), Problem> {
     const OTHERS: [&str; 6] = [
         "plugin.choria.security.server.token_file",
         "plugin.choria.security.server.seed_file",
@@ -164,6 +179,11 @@ fn check_choria(config: &Config) -> Result<(), Problem> {
         "plugin.choria.security.request_signer.token_file",
         "plugin.choria.security.request_signer.seed_file",
     ];
+    if insecure.anonymous_tls {
+        let text =
+            format!("{ANONYMOUS_VARIABLE} does not go together with the security provider choria");
+        return Err(Problem::new(text).hint(format!("unset {ANONYMOUS_VARIABLE}")));
+    }
     let is_on =
         |key: &&&str| config.raw(key).is_some_and(|text| !text.is_empty() && text != "false");
     let Some(key) = OTHERS.iter().filter(|key| config.is_set(key)).find(is_on) else {
@@ -320,6 +340,38 @@ mod tests {
         let paths = [&settings.certificate, &settings.key, &settings.ca];
         assert_eq!(paths, ["/c", "/k", "/ca"].map(Path::new));
         assert!(settings.support_legacy_certificates && settings.security_on && !settings.tls);
+    }
+
+    #[test]
+    fn the_variable_for_anonymous_tls_does_what_the_key_does() {
+        let signed = "plugin.choria.security.request_signer.url = https://h/s\n\
+                      plugin.choria.security.request_signer.token_file = /t.jwt\n";
+        let file = format!("identity = n1\nplugin.security.provider = file\n{signed}");
+        let key = format!("{file}plugin.security.client_anon_tls = true\n");
+        let insecure = Insecure { anonymous_tls: true, ..Insecure::default() };
+        let env = Environment::fixed(&[], "h");
+        let ask = |role, text: &str, insecure| {
+            let config = load("anonymous", role, text, &env);
+            security(&config, &env, insecure).map_err(|problem| problem.message)
+        };
+        let by_key = ask(Role::Client, &key, Insecure::default()).unwrap();
+        let by_variable = ask(Role::Client, &file, insecure).unwrap();
+        assert_eq!(format!("{by_variable:?}"), format!("{by_key:?}"));
+        assert!(by_key.anonymous_tls && by_key.token.is_some() && by_key.security_on);
+        let unsigned = "identity = n1\nplugin.security.provider = file\n";
+        let choria = "identity = n1\nplugin.security.provider = choria\n";
+        for (role, text, message) in [
+            (Role::Client, unsigned, "INSECURE_ANON_TLS needs a service that signs requests"),
+            (
+                Role::Client,
+                choria,
+                "INSECURE_ANON_TLS does not go together with the security provider choria",
+            ),
+            (Role::Server, &file, "INSECURE_ANON_TLS is for clients"),
+            (Role::Broker, &file, "INSECURE_ANON_TLS is for clients"),
+        ] {
+            assert_eq!(ask(role, text, insecure).unwrap_err(), message, "{role:?} {text}");
+        }
     }
 
     #[test]

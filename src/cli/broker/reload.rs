@@ -72,7 +72,7 @@ impl Reloader {
         // Certificates are looked for under the name that the broker has.
         config.identity.clone_from(&self.started.identity);
         let env = context.environment();
-        let insecure = settings::Insecure::of(context.globals.switches(), &env)?;
+        let insecure = settings::Insecure::of(context.globals.switches(), &env);
         let settings = settings::broker(&config, &env, insecure)?;
         let refuse = |error: &dyn fmt::Display| Failure::new(error.to_string());
         broker.reload(&settings).map_err(|error| refuse(&error))?;

@@ -54,7 +54,7 @@ impl RunFederation {
         // The file may be that of a broker which runs elsewhere on this computer.
         config.choria.broker_network = false;
         let env = context.environment();
-        let insecure = settings::Insecure::of(context.globals.switches(), &env)?;
+        let insecure = settings::Insecure::of(context.globals.switches(), &env);
         insecure.warn();
         log::info!("federation: starting version={VERSION} identity={}", config.identity);
         let prepared = Roles::prepare(Wanted { federation: true }, &config, insecure, context)?;

@@ -102,7 +102,7 @@ fn a_certificate_has_to_fit_before_it_is_installed() {
         (issue(&issuer, &material, "bob.mcollective", DAY), "bob.mcollective"),
         (issue(&issuer, &material, "ann.mcollective", Duration::ZERO), "expired"),
     ] {
-        let later = now + Duration::from_secs(1);
+        let later = SystemTime::now() + Duration::from_secs(2);
         let error = material.install(pem.as_bytes(), &authority, later).unwrap_err();
         assert!(matches!(error, Error::Certificate { .. }), "{error}");
         assert!(error.to_string().contains(expected), "{error}");

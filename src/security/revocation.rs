@@ -275,7 +275,10 @@ mod tests {
         assert_eq!(verdict(&trusted(&[]), &whole, now()), "believed");
         assert!(!trusted(&[]).is_revoked(&whole.chain, now()));
         let without = trusted(&[&ca(&below)]);
-        assert_eq!(verdict(&without, &whole, now()), "refused certificate ann: it was revoked");
+        assert_eq!(
+            verdict(&without, &whole, now()),
+            "refused certificate ann: the certificate of Below above it was revoked"
+        );
         assert!(without.is_revoked(&whole.chain, now()) && without.is_revoked(&more.chain, now()));
         // One that merely came along vouches for nobody.
         let without = trusted(&[&ca(&other)]);

@@ -49,7 +49,6 @@ fn own() -> Authorizer {
 }
 
 #[test]
-#[cfg(feature = "rego")]
 fn honest_policies_decide_as_ever() {
     let authorizer = own();
     let large = json!({ "service": "httpd", "more": "x".repeat(300_000) });
@@ -65,11 +64,10 @@ fn honest_policies_decide_as_ever() {
         assert_eq!(ask(&authorizer, &format!("{HEAD}{rule}"), &large).0, allow, "{rule}");
     }
     let (allow, reason) = ask(&authorizer, &format!("{HEAD}allow if {{\n"), &large);
-    assert!(!allow && reason.starts_with("opa_policy of the token"), "{reason}");
+    assert!(!allow && reason.ends_with("\"opa_policy of the token\""), "{reason}");
 }
 
 #[test]
-#[cfg(feature = "rego")]
 fn hostile_policies_harm_nobody() {
     let authorizer = own();
     let long = "x".repeat(900);
@@ -101,10 +99,11 @@ fn hostile_policies_harm_nobody() {
         (0..30).map(|i| format!("a{} := a{i} * a{i}\n", i + 1)).collect::<String>()
     );
     let started = Instant::now();
+    // Whether memory or time ends first is up to how busy the host is.
     for (name, policy, expected) in [
-        ("doubling", doubling, Some("takes too much memory")),
-        ("at once", at_once, Some("takes too much memory")),
-        ("replaced", replaced, Some("takes too much memory")),
+        ("doubling", doubling, Some("takes too ")),
+        ("at once", at_once, Some("takes too ")),
+        ("replaced", replaced, Some("takes too ")),
         ("padded", padded, None),
         ("slow", slow, Some("takes too long")),
         ("deep", deep, None),
@@ -124,7 +123,6 @@ fn hostile_policies_harm_nobody() {
 }
 
 #[test]
-#[cfg(feature = "rego")]
 fn who_cannot_evaluate_denies() {
     for (program, part) in [
         ("/nonexistent/choria", "the process that evaluates it failed: No such file"),

@@ -16,6 +16,7 @@ mod dependencies;
 mod enroll;
 mod federation;
 mod fleet;
+#[cfg(feature = "rego")]
 mod foreign_policies;
 mod forged;
 mod front;

@@ -9,11 +9,41 @@
 //!
 //! Nothing here reads a configuration: `settings::adapt` makes [`Settings`].
 
+pub mod counters;
+mod delivery;
+mod engine;
+mod queue;
 mod record;
 mod sink;
 pub mod sinks;
+mod spool;
 mod template;
+mod transform;
 
+pub use engine::{Adapter, Ingest, Settings, StartError};
+pub use queue::QueueLimits;
 pub use record::{OUTPUT_PROTOCOL, Record, output};
 pub use sink::{BatchLimits, BoxFuture, Sink, SinkError, Verdict};
+pub use spool::{DropRule, SPOOL_BYTES_MIN, SpoolError, SpoolSettings};
 pub use template::{BadTemplate, Template};
+pub use transform::{BadMessage, Form, Transformer};
+
+use crate::nats::client::Message;
+
+/// A message as it came from the network.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'m> {
+    /// What it was published on.
+    pub subject: &'m str,
+    /// The content.
+    pub payload: &'m [u8],
+    /// What its publisher calls it, in the header `Nats-Msg-Id`.
+    pub message_id: Option<&'m str>,
+}
+
+impl<'m> Input<'m> {
+    fn of(message: &'m Message) -> Input<'m> {
+        let message_id = message.headers.as_ref().and_then(|headers| headers.first("Nats-Msg-Id"));
+        Input { subject: &message.subject, payload: &message.payload, message_id }
+    }
+}

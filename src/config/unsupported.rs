@@ -94,7 +94,6 @@ const RULES: &[Rule] = &[
         BROKER,
         "messages would arrive on subjects nobody listens to",
     ),
-    refuse("plugin.choria.adapters", BROKER, "what the adapters copy would be lost"),
     refuse(
         "plugin.choria.server.provision",
         SERVER,

@@ -2,6 +2,7 @@
 //! Nothing below reads a [`Config`](crate::config::Config).
 
 mod access;
+pub mod adapt;
 mod audit;
 mod broker;
 mod client;

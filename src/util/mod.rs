@@ -1,6 +1,7 @@
 //! Small pure pieces: durations, back-off, times, suggestions, graphs as text, gzip.
 
 pub mod backoff;
+pub mod crc32c;
 pub mod duration;
 pub mod exposition;
 pub mod form;

@@ -1,6 +1,7 @@
 //! The one table of configuration keys. The parser, `choria tool config` and the value lookup of
 //! the `rpcutil` agent all read it; nothing else knows a key's type or default.
 
+mod adapter;
 mod choria;
 mod core;
 mod network;
@@ -125,7 +126,9 @@ impl Key {
 
 /// Every key, in the order of the listing.
 pub fn all() -> impl Iterator<Item = &'static Key> {
-    [core::KEYS, choria::KEYS, network::KEYS, security::KEYS, outlets::KEYS].into_iter().flatten()
+    [core::KEYS, choria::KEYS, adapter::KEYS, network::KEYS, security::KEYS, outlets::KEYS]
+        .into_iter()
+        .flatten()
 }
 
 /// The keys by name, and those with a name inside, which are few.

@@ -133,12 +133,24 @@ impl Client {
         headers: Option<&Headers>,
         payload: &[u8],
     ) -> Result<(), Error> {
+        let block = headers.map(Headers::encode);
+        self.publish_encoded(subject, reply, block.as_deref(), payload).await
+    }
+
+    /// The same with a header block that is encoded already, as [`Headers::encode`] makes it.
+    pub async fn publish_encoded(
+        &self,
+        subject: &str,
+        reply: Option<&str>,
+        block: Option<&[u8]>,
+        payload: &[u8],
+    ) -> Result<(), Error> {
         let inner = &self.handle.inner;
-        let size = inner.check_publish(subject, reply, headers, payload)?;
+        let size = inner.check_publish(subject, reply, block, payload)?;
         let queued = poll_fn(|cx| {
             inner
                 .outbox
-                .poll_publish(cx, |out| encode::publish(out, subject, reply, headers, payload))
+                .poll_publish(cx, |out| encode::publish_encoded(out, subject, reply, block, payload))
         });
         queued.await.map_err(|refused| inner.refused(refused))?;
         Counters::add(&inner.counters.sent_messages, 1);
@@ -362,7 +374,7 @@ impl Inner {
         &self,
         subject: &str,
         reply: Option<&str>,
-        headers: Option<&Headers>,
+        block: Option<&[u8]>,
         payload: &[u8],
     ) -> Result<usize, Error> {
         let is_fine = |subject: &str| subject::valid_publish(subject.as_bytes());
@@ -370,11 +382,11 @@ impl Inner {
             let text = format!("cannot publish on {subject:?}: invalid subject or reply subject");
             return Err(Error::new(ErrorKind::InvalidSubject, text));
         }
-        if headers.is_some() && !self.has_headers.load(Ordering::Relaxed) {
+        if block.is_some() && !self.has_headers.load(Ordering::Relaxed) {
             let text = "the broker does not support headers";
             return Err(Error::new(ErrorKind::HeadersUnsupported, text));
         }
-        let size = payload.len() + headers.map_or(0, |headers| headers.encode().len());
+        let size = payload.len() + block.map_or(0, <[u8]>::len);
         let size_max = self.max_payload.load(Ordering::Relaxed);
         if size > size_max {
             let text = format!("message of {size} bytes is larger than {size_max}");

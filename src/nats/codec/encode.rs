@@ -11,6 +11,17 @@ pub fn publish(
     payload: &[u8],
 ) {
     let block = headers.map(Headers::encode);
+    publish_encoded(out, subject, reply, block.as_deref(), payload);
+}
+
+/// The same with a header block that is encoded already.
+pub fn publish_encoded(
+    out: &mut Vec<u8>,
+    subject: &str,
+    reply: Option<&str>,
+    block: Option<&[u8]>,
+    payload: &[u8],
+) {
     out.extend_from_slice(if block.is_some() { b"HPUB " } else { b"PUB " });
     out.extend_from_slice(subject.as_bytes());
     out.push(b' ');
@@ -18,14 +29,14 @@ pub fn publish(
         out.extend_from_slice(reply.as_bytes());
         out.push(b' ');
     }
-    let header_len = block.as_ref().map_or(0, Vec::len);
+    let header_len = block.map_or(0, <[u8]>::len);
     if block.is_some() {
         number(out, header_len as u64);
         out.push(b' ');
     }
     number(out, (header_len + payload.len()) as u64);
     out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(block.as_deref().unwrap_or_default());
+    out.extend_from_slice(block.unwrap_or_default());
     out.extend_from_slice(payload);
     out.extend_from_slice(b"\r\n");
 }

@@ -1,9 +1,10 @@
 //! What an adapter did, for Prometheus. Names and labels are those of go-choria (`broker/adapter/stats`); here every figure
 //! counts what its name says.
 
-use std::fmt::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+
+use crate::util::exposition::Exposition;
 
 /// Why records were given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +67,7 @@ pub struct Counters {
     in_flight: AtomicU64,
     spooled_bytes: AtomicU64,
     spooled_records: AtomicU64,
+    is_stuck: AtomicBool,
 }
 
 fn add(counter: &AtomicU64, count: usize) {
@@ -151,6 +153,16 @@ impl Counters {
         set(&self.in_flight, records);
     }
 
+    /// The last attempt to deliver has failed, or has not.
+    pub fn stick(&self, is_stuck: bool) {
+        self.is_stuck.store(is_stuck, Ordering::Relaxed);
+    }
+
+    /// Whether the last attempt to deliver has failed.
+    pub fn is_stuck(&self) -> bool {
+        self.is_stuck.load(Ordering::Relaxed)
+    }
+
     /// Records on disk.
     pub fn spooled(&self) -> u64 {
         get(&self.spooled_records)
@@ -168,9 +180,8 @@ pub struct Labelled<'a> {
     pub counters: &'a Counters,
 }
 
-/// Appends the figures of adapters in the text format of Prometheus. There are as many series as adapters, whatever they
-/// carry.
-pub fn write(out: &mut String, adapters: &[Labelled<'_>]) {
+/// Adds the figures of adapters. There are as many series as adapters, whatever they carry.
+pub fn write(text: &mut Exposition, adapters: &[Labelled<'_>]) {
     if adapters.is_empty() {
         return;
     }
@@ -181,18 +192,17 @@ pub fn write(out: &mut String, adapters: &[Labelled<'_>]) {
         ("bytes", "Bytes that came to a side of an adapter", |side| get(&side.bytes)),
     ];
     for (name, help, value) in both {
-        head(out, name, "counter", help);
-        for_sides(out, adapters, |out, labels, side| {
-            let _ = writeln!(out, "choria_adapter_{name}{{{labels}}} {}", value(side));
-        });
+        let name = format!("choria_adapter_{name}");
+        text.head(&name, "counter", help);
+        for_sides(adapters, |labels, side| text.sample(&name, labels, value(side)));
     }
-    head(out, "time", "summary", "Seconds taken to process messages");
-    for_sides(out, adapters, |out, labels, side| {
+    text.head("choria_adapter_time", "summary", "Seconds taken to process messages");
+    for_sides(adapters, |labels, side| {
         let seconds = Duration::from_micros(get(&side.micros)).as_secs_f64();
-        let _ = writeln!(out, "choria_adapter_time_sum{{{labels}}} {seconds}");
-        let _ = writeln!(out, "choria_adapter_time_count{{{labels}}} {}", get(&side.received));
+        text.sample("choria_adapter_time_sum", labels, seconds);
+        text.sample("choria_adapter_time_count", labels, get(&side.received));
     });
-    let gauges: [(&str, &str, &str, fn(&Counters) -> u64); 6] = [
+    let whole: [(&str, &str, &str, fn(&Counters) -> u64); 6] = [
         ("queue_length", "gauge", "Messages in the queue now", |all| get(&all.queued)),
         ("queue_capacity", "gauge", "Messages the queue may hold", |all| get(&all.capacity)),
         ("in_flight", "gauge", "Messages the target has not confirmed yet", |all| get(&all.in_flight)),
@@ -200,50 +210,38 @@ pub fn write(out: &mut String, adapters: &[Labelled<'_>]) {
         ("spooled_msgs", "gauge", "Messages in the spool now", |all| get(&all.spooled_records)),
         ("retried_msgs", "counter", "Deliveries tried again", |all| get(&all.retried)),
     ];
-    for (name, kind, help, value) in gauges {
-        head(out, name, kind, help);
+    for (name, kind, help, value) in whole {
+        let name = format!("choria_adapter_{name}");
+        text.head(&name, kind, help);
         for adapter in adapters {
-            let (labels, value) = (adapter.labels(), value(adapter.counters));
-            let _ = writeln!(out, "choria_adapter_{name}{{{labels}}} {value}");
+            text.sample(&name, &adapter.labels(), value(adapter.counters));
         }
     }
-    head(out, "dropped_msgs", "counter", "Messages given up, by reason");
+    const DROPPED: &str = "choria_adapter_dropped_msgs";
+    text.head(DROPPED, "counter", "Messages given up, by reason");
     for adapter in adapters {
+        let [name, identity] = adapter.labels();
         for (reason, word) in Reason::ALL {
-            let (labels, value) = (adapter.labels(), adapter.counters.dropped(reason));
-            let _ = writeln!(out, "choria_adapter_dropped_msgs{{{labels},reason=\"{word}\"}} {value}");
+            let labels = [name, identity, ("reason", word)];
+            text.sample(DROPPED, &labels, adapter.counters.dropped(reason));
         }
     }
 }
 
-fn head(out: &mut String, name: &str, kind: &str, help: &str) {
-    // Writing to a text does not fail.
-    let _ = write!(out, "# HELP choria_adapter_{name} {help}\n# TYPE choria_adapter_{name} {kind}\n");
-}
-
-fn for_sides(
-    out: &mut String,
-    adapters: &[Labelled<'_>],
-    mut line: impl FnMut(&mut String, &str, &Side),
-) {
+fn for_sides(adapters: &[Labelled<'_>], mut line: impl FnMut(&[(&str, &str)], &Side)) {
     for adapter in adapters {
-        let (name, identity) = (label(adapter.name), label(adapter.identity));
+        // One worker a side, with the number that the reference gives its first.
+        let name = format!("{}.0", adapter.name);
         for (role, side) in [("input", &adapter.counters.input), ("output", &adapter.counters.output)] {
-            // One worker a side, with the number that the reference gives its first.
-            let labels = format!("name=\"{name}.0\",role=\"{role}\",identity=\"{identity}\"");
-            line(out, &labels, side);
+            line(&[("name", &name), ("role", role), ("identity", adapter.identity)], side);
         }
     }
 }
 
-impl Labelled<'_> {
-    fn labels(&self) -> String {
-        format!("name=\"{}\",identity=\"{}\"", label(self.name), label(self.identity))
+impl<'a> Labelled<'a> {
+    fn labels(&self) -> [(&'static str, &'a str); 2] {
+        [("name", self.name), ("identity", self.identity)]
     }
-}
-
-fn label(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 #[cfg(test)]
@@ -265,8 +263,9 @@ mod tests {
         counters.output.publish(2);
         counters.lose(Reason::SpoolFull, 7);
         counters.queue(5, 1000);
-        let mut text = String::new();
+        let mut text = Exposition::default();
         write(&mut text, &[Labelled { name: "inv", identity: "b\"1", counters: &counters }]);
+        let text = text.finish();
         for line in [
             r#"choria_adapter_received_msgs{name="inv.0",role="input",identity="b\"1"} 3"#,
             r#"choria_adapter_errors{name="inv.0",role="input",identity="b\"1"} 1"#,
@@ -278,8 +277,8 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
-        let mut none = String::new();
+        let mut none = Exposition::default();
         write(&mut none, &[]);
-        assert_eq!(none, "");
+        assert_eq!(none.finish(), "");
     }
 }

@@ -62,6 +62,7 @@ impl Delivery {
                     None => error.text,
                 }),
             };
+            self.counters.stick(reason.is_some());
             let Some(reason) = reason else { break };
             attempt += 1;
             self.retry(attempt, &reason).await;

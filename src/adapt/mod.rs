@@ -14,6 +14,7 @@ mod delivery;
 mod engine;
 mod queue;
 mod record;
+mod sample;
 mod sink;
 pub mod sinks;
 mod spool;

@@ -94,6 +94,16 @@ impl Transformer {
         Transformer { form, identity: identity.to_owned(), verifier }
     }
 
+    /// What it reads.
+    pub(super) fn form(&self) -> Form {
+        self.form
+    }
+
+    /// The same, believing every sender.
+    pub(super) fn unverified(&self) -> Transformer {
+        Transformer { verifier: None, ..self.clone() }
+    }
+
     /// The record of a message.
     ///
     /// # Errors

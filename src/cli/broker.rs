@@ -157,7 +157,8 @@ impl RunBroker {
         if !wanted.any() {
             return Err(Failure::new("all broker features are disabled")
                 .hint("set plugin.choria.broker_network = true to route messages")
-                .hint("set plugin.choria.broker_federation = true to join networks"));
+                .hint("set plugin.choria.broker_federation = true to join networks")
+                .hint("set plugin.choria.adapters to copy data to other systems"));
         }
         log::info!("broker: starting version={VERSION} identity={}", config.identity);
         if let Some(path) = &self.pid {

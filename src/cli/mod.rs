@@ -4,6 +4,7 @@
 //! turns the result into an exit code. Each command is one file with an argh structure that
 //! implements [`command::Subcommand`].
 
+mod adapt;
 pub mod argv;
 mod broker;
 mod ca;
@@ -81,6 +82,7 @@ static COMMANDS: &[Command] = &[
         federate::COMMANDS,
         Some("run"),
     ),
+    Command::new::<adapt::Adapt>("adapt", &[]),
     Command::new::<enroll::Enroll>("enroll", &[]),
     Command::group("ca", &[], "Run a certificate authority of one's own", ca::COMMANDS, None),
     Command::new::<login::LogIn>("login", &[]),

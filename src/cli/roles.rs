@@ -12,6 +12,7 @@ use smol::stream::StreamExt;
 use crate::broker::Broker;
 use crate::cli::VERSION;
 use crate::cli::changes::Changes;
+use crate::cli::adapt::Adapters;
 use crate::cli::context::Context;
 use crate::cli::exit::Failure;
 use crate::config::{Config, Source};
@@ -21,6 +22,7 @@ use crate::monitor::{RolePages, Surroundings};
 use crate::nats::client::Inside;
 use crate::net::servers;
 use crate::security::Provider;
+use crate::settings::adapt::Around;
 use crate::settings::{self, Insecure};
 use crate::util::exposition::Figures;
 
@@ -29,17 +31,22 @@ use crate::util::exposition::Figures;
 pub struct Wanted {
     /// The federation broker.
     pub federation: bool,
+    /// Data adapters.
+    pub adapters: bool,
 }
 
 impl Wanted {
     /// Those that `choria broker` runs with this configuration.
     pub fn of(config: &Config) -> Wanted {
-        Wanted { federation: config.choria.broker_federation }
+        Wanted {
+            federation: config.choria.broker_federation,
+            adapters: !config.choria.adapters.is_empty(),
+        }
     }
 
     /// Whether there is anything to run.
     pub fn any(self) -> bool {
-        self.federation
+        self.federation || self.adapters
     }
 }
 
@@ -47,6 +54,8 @@ impl Wanted {
 pub struct Prepared {
     federation: Option<(federate::Settings, Arc<Provider>)>,
     is_collective_local: bool,
+    has_adapters: bool,
+    insecure: Insecure,
 }
 
 /// Roles that run. Dropping it ends them at once.
@@ -54,6 +63,7 @@ pub struct Roles {
     federation: Option<Federation>,
     /// What connections show.
     security: Vec<Arc<Provider>>,
+    adapters: Option<Adapters>,
 }
 
 impl Prepared {
@@ -73,7 +83,14 @@ impl Prepared {
         };
         let (federation, security) = self.federation.into_iter().unzip::<_, _, Vec<_>, _>();
         let federation = federation.into_iter().next().map(start);
-        Roles { federation, security }
+        let adapters = self.has_adapters.then(|| {
+            let env = context.environment();
+            let inside = router.map(|router| inside(config, router));
+            let flush_limit = shutdown_limit(config).min(FLUSH_LIMIT_MAX);
+            let insecure = self.insecure;
+            Adapters::start(&Around { config, env: &env, insecure, inside, flush_limit })
+        });
+        Roles { federation, adapters, security }
     }
 }
 
@@ -90,13 +107,22 @@ impl Roles {
         Ok(Prepared {
             federation: wanted.federation.then(make).transpose()?,
             is_collective_local: settings::is_collective_local(config),
+            has_adapters: wanted.adapters,
+            insecure,
         })
     }
 
     /// What they tell in figures.
     pub fn figures(&self) -> Vec<Arc<dyn Figures>> {
         let federation = self.federation.as_ref();
-        federation.map(|federation| federation.figures() as Arc<dyn Figures>).into_iter().collect()
+        let federation = federation.map(|federation| federation.figures() as Arc<dyn Figures>);
+        let adapters = self.adapters.as_ref().map(Adapters::figures);
+        federation.into_iter().chain(adapters).collect()
+    }
+
+    /// Whether nothing of what was wanted runs.
+    fn are_none(&self) -> bool {
+        self.federation.is_none() && self.adapters.as_ref().is_none_or(Adapters::is_empty)
     }
 
     /// Shows certificates that were replaced on new connections.
@@ -110,9 +136,17 @@ impl Roles {
 
     /// Ends them; they pass on what they have, within a limit.
     pub async fn stop(self, limit: Duration) {
-        if let Some(federation) = self.federation {
-            federation.stop(limit).await;
-        }
+        let federation = async {
+            if let Some(federation) = self.federation {
+                federation.stop(limit).await;
+            }
+        };
+        let adapters = async {
+            if let Some(adapters) = self.adapters {
+                adapters.stop().await;
+            }
+        };
+        smol::future::zip(federation, adapters).await;
     }
 }
 
@@ -185,6 +219,10 @@ pub async fn run(
     let limit = shutdown_limit(config);
     context.set_grace(limit + Duration::from_secs(1));
     let roles = prepared.start(config, context, None);
+    if roles.are_none() {
+        return Err(Failure::new("no adapter can run: the log says why")
+            .hint("choria adapt --check FILE looks for mistakes"));
+    }
     let pages = StatusPages::start(config, insecure, context, &roles)?;
     if let Some(pages) = &pages {
         log::info!("{component}: serving status pages on http://{}/", pages.address());
@@ -233,6 +271,8 @@ async fn reload_at_signals(
     smol::future::pending().await
 }
 
+/// How long adapters go on delivering at the end; what is left then waits in their spools.
+const FLUSH_LIMIT_MAX: Duration = Duration::from_secs(10);
 /// What zero seconds for the end mean.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(4);
 

@@ -13,7 +13,7 @@ use crate::adapt::{
     DropRule, Form, Ingest, QueueLimits, Settings, Sink, SpoolSettings, Transformer,
 };
 use crate::config::{BadSetting, Config, Environment, Section};
-use crate::nats::client::Inside;
+use crate::nats::client::{Inside, Options};
 use crate::nats::subject;
 use crate::net::servers::{Server, ServerList};
 use crate::security::Provider;
@@ -31,8 +31,8 @@ pub struct Around<'c> {
     pub env: &'c Environment,
     /// What is switched off.
     pub insecure: Insecure,
-    /// Reads from the broker of this process instead of the configured ones.
-    pub inside: Option<Inside>,
+    /// Reads from the broker of this process, which has this name, instead of the configured ones.
+    pub inside: Option<(Inside, Server)>,
     /// How long an adapter delivers after it was told to end.
     pub flush_limit: Duration,
 }
@@ -174,13 +174,14 @@ fn ingest(wanted: &Wanted<'_>) -> Result<Ingest, Problem> {
     }
     let verifier = is_verified.then(|| wanted.security.clone());
     let transformer = Transformer::new(form, &around.config.identity, verifier);
-    let mut connection =
-        connection(around.config, around.env, &wanted.security, wanted.executor.clone())?;
-    if let Some(inside) = &around.inside {
-        connection.inside = Some(inside.clone());
-        // Its name in the log; nothing is dialled.
-        connection.servers = ServerList::fixed(vec![Server::nats("this-process", 4222)]);
-    }
+    let executor = wanted.executor.clone();
+    let connection = match &around.inside {
+        Some((inside, name)) => {
+            let servers = ServerList::fixed(vec![name.clone()]);
+            Options { inside: Some(inside.clone()), ..Options::new(servers, executor) }
+        }
+        None => connection(around.config, around.env, &wanted.security, executor)?,
+    };
     Ok(Ingest { topic, transformer, connection })
 }
 

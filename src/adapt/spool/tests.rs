@@ -82,7 +82,7 @@ fn records_come_back_in_order_while_others_are_written() {
         seen.extend(ids(&taken.records));
         spool.commit();
     }
-    assert!(folder.segments().len() > 2, "{:?}", folder.segments());
+    assert!(folder.segments().len() >= 2, "{:?}", folder.segments());
     seen.extend(drain(&mut spool));
     assert_eq!(seen, (0..5000).collect::<Vec<_>>());
     assert_eq!((spool.records(), spool.bytes(), folder.segments().len()), (0, 0, 0));

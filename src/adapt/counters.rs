@@ -187,7 +187,9 @@ pub fn write(text: &mut Exposition, adapters: &[Labelled<'_>]) {
     }
     let both: [(&str, &str, fn(&Side) -> u64); 4] = [
         ("received_msgs", "Messages that came to a side of an adapter", |side| get(&side.received)),
-        ("published_msgs", "Messages that a side has passed on for good", |side| get(&side.published)),
+        ("published_msgs", "Messages that a side has passed on for good", |side| {
+            get(&side.published)
+        }),
         ("errors", "Messages that could not be handled", |side| get(&side.errors)),
         ("bytes", "Bytes that came to a side of an adapter", |side| get(&side.bytes)),
     ];
@@ -205,7 +207,9 @@ pub fn write(text: &mut Exposition, adapters: &[Labelled<'_>]) {
     let whole: [(&str, &str, &str, fn(&Counters) -> u64); 6] = [
         ("queue_length", "gauge", "Messages in the queue now", |all| get(&all.queued)),
         ("queue_capacity", "gauge", "Messages the queue may hold", |all| get(&all.capacity)),
-        ("in_flight", "gauge", "Messages the target has not confirmed yet", |all| get(&all.in_flight)),
+        ("in_flight", "gauge", "Messages the target has not confirmed yet", |all| {
+            get(&all.in_flight)
+        }),
         ("spooled_bytes", "gauge", "Bytes in the spool now", |all| get(&all.spooled_bytes)),
         ("spooled_msgs", "gauge", "Messages in the spool now", |all| get(&all.spooled_records)),
         ("retried_msgs", "counter", "Deliveries tried again", |all| get(&all.retried)),
@@ -232,7 +236,9 @@ fn for_sides(adapters: &[Labelled<'_>], mut line: impl FnMut(&[(&str, &str)], &S
     for adapter in adapters {
         // One worker a side, with the number that the reference gives its first.
         let name = format!("{}.0", adapter.name);
-        for (role, side) in [("input", &adapter.counters.input), ("output", &adapter.counters.output)] {
+        for (role, side) in
+            [("input", &adapter.counters.input), ("output", &adapter.counters.output)]
+        {
             line(&[("name", &name), ("role", role), ("identity", adapter.identity)], side);
         }
     }

@@ -81,7 +81,8 @@ impl Delivery {
         let mut verdicts = verdicts.into_iter();
         for record in records {
             // A sink that says too little has not said that it is delivered.
-            match verdicts.next().unwrap_or_else(|| Verdict::Retry("no answer about it".to_owned())) {
+            match verdicts.next().unwrap_or_else(|| Verdict::Retry("no answer about it".to_owned()))
+            {
                 Verdict::Delivered => delivered += 1,
                 Verdict::Refused(text) => {
                     refused += 1;

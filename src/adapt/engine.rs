@@ -114,8 +114,11 @@ impl Adapter {
         let stopping = Shutdown::new();
         let (name, identity) = (settings.name.clone(), settings.identity.clone());
         let queue = Queue::new(&name, settings.queue, spool, counters.clone());
-        let running =
-            Running { queue: Arc::new(queue), counters: counters.clone(), stopping: stopping.clone() };
+        let running = Running {
+            queue: Arc::new(queue),
+            counters: counters.clone(),
+            stopping: stopping.clone(),
+        };
         let thread = std::thread::Builder::new().name(format!("adapter-{name}")).spawn(move || {
             let executor = settings.executor.clone();
             smol::block_on(executor.run(running.run(settings)));
@@ -203,7 +206,8 @@ impl Running {
             Timer::after(flush_limit).await;
         };
         let delivered = AssertUnwindSafe(delivery.run()).catch_unwind();
-        let delivered = async { delivered.await.unwrap_or_else(|_| log::error!("adapt: a sink failed")) };
+        let delivered =
+            async { delivered.await.unwrap_or_else(|_| log::error!("adapt: a sink failed")) };
         future::or(delivered, deadline).await;
         self.stopping.trigger();
         reading.await;
@@ -283,7 +287,9 @@ impl Reader {
                 Next::Look
             };
             match message.or(stopped).or(look).await {
-                Next::Message(Some(first)) => self.turn(first, &mut subscription, transformer).await,
+                Next::Message(Some(first)) => {
+                    self.turn(first, &mut subscription, transformer).await
+                }
                 Next::Message(None) => return,
                 Next::Look => self.count_dropped(&subscription),
                 Next::Stop => break,

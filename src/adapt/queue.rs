@@ -166,7 +166,9 @@ impl Queue {
     pub fn give_up(&self, reason: Reason, count: usize, why: &str) {
         self.counters.lose(reason, count);
         let (name, reason) = (&self.name, reason.name());
-        self.log.warn(format_args!("adapt: messages dropped adapter={name} count={count} reason={reason} err={why}"));
+        self.log.warn(format_args!(
+            "adapt: messages dropped adapter={name} count={count} reason={reason} err={why}"
+        ));
     }
 
     /// No more records will be put in.
@@ -301,7 +303,8 @@ impl Queue {
         drop(memory);
         if let Err(error) = written {
             let name = &self.name;
-            self.log.warn(format_args!("adapt: cannot write to the spool adapter={name} err={error}"));
+            self.log
+                .warn(format_args!("adapt: cannot write to the spool adapter={name} err={error}"));
         }
         batch.is_on_disk
     }

@@ -60,7 +60,10 @@ impl fmt::Display for BadMessage {
         match self {
             BadMessage::Malformed(fault) => write!(f, "{fault}"),
             BadMessage::TooLarge { bytes } => {
-                write!(f, "refused a message of {bytes} bytes, at most {TRANSPORT_BYTES_MAX} are read")
+                write!(
+                    f,
+                    "refused a message of {bytes} bytes, at most {TRANSPORT_BYTES_MAX} are read"
+                )
             }
             BadMessage::Denied(denied) => write!(f, "{denied}"),
             BadMessage::Expired { sender } => {
@@ -147,9 +150,7 @@ impl Transformer {
         let transport = Transport::decode(input.payload)?;
         let reply = match &self.verifier {
             None => believed_reply(&transport)?,
-            Some(verifier) => {
-                verifier.decode_reply(&transport, now).map_err(BadMessage::Denied)?
-            }
+            Some(verifier) => verifier.decode_reply(&transport, now).map_err(BadMessage::Denied)?,
         };
         // A reply does not name its collective; the subject it goes to begins with it.
         let collective = input.subject.split('.').next().unwrap_or_default().to_owned();

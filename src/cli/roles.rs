@@ -11,8 +11,8 @@ use smol::stream::StreamExt;
 
 use crate::broker::Broker;
 use crate::cli::VERSION;
-use crate::cli::changes::Changes;
 use crate::cli::adapt::Adapters;
+use crate::cli::changes::Changes;
 use crate::cli::context::Context;
 use crate::cli::exit::Failure;
 use crate::config::{Config, Source};
@@ -81,14 +81,17 @@ impl Prepared {
             }
             Federation::start(settings, &context.executor)
         };
-        let (federation, security) = self.federation.into_iter().unzip::<_, _, Vec<_>, _>();
+        let (federation, mut security) = self.federation.into_iter().unzip::<_, _, Vec<_>, _>();
         let federation = federation.into_iter().next().map(start);
         let adapters = self.has_adapters.then(|| {
             let env = context.environment();
             let inside = router.map(|router| inside(config, router));
             let flush_limit = shutdown_limit(config).min(FLUSH_LIMIT_MAX);
             let insecure = self.insecure;
-            Adapters::start(&Around { config, env: &env, insecure, inside, flush_limit })
+            let own = settings::opened(config, &env, insecure);
+            security.extend(own.as_ref().ok().cloned());
+            let around = Around { config, env: &env, insecure, security: own, inside, flush_limit };
+            Adapters::start(&around)
         });
         Roles { federation, adapters, security }
     }

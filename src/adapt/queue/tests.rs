@@ -35,11 +35,8 @@ fn spooled(name: &str) -> (Queue, Arc<Counters>, PathBuf) {
 }
 
 fn reopened(folder: &std::path::Path) -> (Queue, Arc<Counters>) {
-    let settings = SpoolSettings {
-        folder: folder.to_owned(),
-        bytes_max: 1024 * 1024,
-        rule: DropRule::Newest,
-    };
+    let settings =
+        SpoolSettings { folder: folder.to_owned(), bytes_max: 1024 * 1024, rule: DropRule::Newest };
     let counters = Arc::new(Counters::default());
     let spool = Spool::open(settings).expect("opens");
     (Queue::new("t", LIMITS, Some(spool), counters.clone()), counters)

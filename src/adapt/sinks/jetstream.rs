@@ -138,7 +138,10 @@ impl JetStream {
         let names = self.streams(&client, &subject).await?;
         match &self.settings.stream {
             _ if names.is_empty() => Err(SinkError::new(format!("no stream takes {subject}"))
-                .hint(format!("make one that does, such as: nats stream add DATA --subjects '{}'", widest(&self.settings.subject)))),
+                .hint(format!(
+                    "make one that does, such as: nats stream add DATA --subjects '{}'",
+                    widest(&self.settings.subject)
+                ))),
             Some(wanted) if !names.contains(wanted) => Err(SinkError::new(format!(
                 "{subject} is taken by the stream {}, not by {wanted}",
                 names.join(", ")
@@ -288,9 +291,8 @@ impl<'a> Flight<'a> {
         if self.verdicts.iter().all(Option::is_none) {
             return Err(SinkError::new(reason));
         }
-        let given = |verdict: Option<Verdict>| {
-            verdict.unwrap_or_else(|| Verdict::Retry(reason.to_owned()))
-        };
+        let given =
+            |verdict: Option<Verdict>| verdict.unwrap_or_else(|| Verdict::Retry(reason.to_owned()));
         Ok(self.verdicts.into_iter().map(given).collect())
     }
 }

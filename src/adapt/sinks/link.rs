@@ -17,8 +17,7 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) fn new(options: Options) -> Link {
-        let options =
-            Options { initial: Initial::Once, once_limit: CONNECT_LIMIT, ..options };
+        let options = Options { initial: Initial::Once, once_limit: CONNECT_LIMIT, ..options };
         Link { options, client: None }
     }
 

@@ -234,10 +234,7 @@ impl Spool {
     pub fn prepend(&mut self, in_hand: &[Record], behind: &[Record]) -> Result<bool, SpoolError> {
         let mut bytes = Vec::new();
         in_hand.iter().for_each(|record| encode(&mut bytes, record));
-        let end = Place {
-            offset: START_BYTES + bytes.len() as u64,
-            records: in_hand.len() as u64,
-        };
+        let end = Place { offset: START_BYTES + bytes.len() as u64, records: in_hand.len() as u64 };
         behind.iter().for_each(|record| encode(&mut bytes, record));
         let fits = self.bytes() + START_BYTES + bytes.len() as u64 <= self.settings.bytes_max;
         // What was read of the first segment would be read again.
@@ -367,7 +364,8 @@ impl Spool {
             }
             let first = self.segments.front().map_or(0, |first| first.records);
             let in_hand = self.in_hand.unwrap_or(self.delivered).records;
-            outcome.oldest_dropped += usize::try_from(first.saturating_sub(in_hand)).unwrap_or(usize::MAX);
+            outcome.oldest_dropped +=
+                usize::try_from(first.saturating_sub(in_hand)).unwrap_or(usize::MAX);
             self.remove_first();
             self.write_cursor();
         }
@@ -393,7 +391,10 @@ impl Spool {
         let mut bytes = [number, self.delivered.offset].map(u64::to_le_bytes).concat();
         bytes.extend_from_slice(&crc32c(&bytes).to_le_bytes());
         if let Err(error) = self.cursor.write_all_at(&bytes, 0) {
-            log::warn!("adapt: cannot write to the spool {}: {error}", self.settings.folder.display());
+            log::warn!(
+                "adapt: cannot write to the spool {}: {error}",
+                self.settings.folder.display()
+            );
         }
     }
 

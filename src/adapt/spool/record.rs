@@ -42,7 +42,8 @@ pub(super) fn encode(out: &mut Vec<u8>, record: &Record) {
 
 /// Bytes that [`encode`] appends.
 pub(super) fn encoded_len(record: &Record) -> usize {
-    let texts: usize = texts(record).iter().map(|text| 2 + text.len().min(usize::from(u16::MAX))).sum();
+    let texts: usize =
+        texts(record).iter().map(|text| 2 + text.len().min(usize::from(u16::MAX))).sum();
     HEAD_BYTES + 12 + texts + record.body.len()
 }
 
@@ -92,7 +93,8 @@ pub(super) fn find(bytes: &[u8]) -> Found<'_> {
 pub(super) fn decode(content: &[u8]) -> Option<Record> {
     let (secs, rest) = content.split_at_checked(8)?;
     let (nanos, mut rest) = rest.split_at_checked(4)?;
-    let time = join(i64::from_le_bytes(secs.try_into().ok()?), u32::from_le_bytes(nanos.try_into().ok()?));
+    let time =
+        join(i64::from_le_bytes(secs.try_into().ok()?), u32::from_le_bytes(nanos.try_into().ok()?));
     let mut text = || {
         let (length, after) = rest.split_at_checked(2)?;
         let length = u16::from_le_bytes(length.try_into().ok()?);
@@ -121,8 +123,10 @@ fn split(time: SystemTime) -> (i64, u32) {
 
 fn join(secs: i64, nanos: u32) -> SystemTime {
     let length = Duration::from_secs(secs.unsigned_abs());
-    let base = if secs < 0 { UNIX_EPOCH.checked_sub(length) } else { UNIX_EPOCH.checked_add(length) };
-    base.and_then(|base| base.checked_add(Duration::from_nanos(u64::from(nanos)))).unwrap_or(UNIX_EPOCH)
+    let base =
+        if secs < 0 { UNIX_EPOCH.checked_sub(length) } else { UNIX_EPOCH.checked_add(length) };
+    base.and_then(|base| base.checked_add(Duration::from_nanos(u64::from(nanos))))
+        .unwrap_or(UNIX_EPOCH)
 }
 
 #[cfg(test)]

@@ -74,7 +74,10 @@ impl Segment {
         let mut segment = Segment { number, path, bytes: length, records: 0, reader: None };
         let mut start = [0; START.len()];
         if file.read_exact_at(&mut start, 0).is_err() || start != START {
-            log::error!("adapt: {} is no segment of a spool, it is passed over", segment.path.display());
+            log::error!(
+                "adapt: {} is no segment of a spool, it is passed over",
+                segment.path.display()
+            );
             segment.set_aside();
             return Ok(segment);
         }
@@ -147,7 +150,12 @@ impl Segment {
     }
 
     /// Writes whole records behind the others.
-    pub(super) fn write(&mut self, file: &File, bytes: &[u8], records: u64) -> Result<(), SpoolError> {
+    pub(super) fn write(
+        &mut self,
+        file: &File,
+        bytes: &[u8],
+        records: u64,
+    ) -> Result<(), SpoolError> {
         // What fails half way is written over by the next one, or cut off when the file is opened.
         file.write_all_at(bytes, self.bytes).map_err(failed("write to", &self.path))?;
         self.bytes += bytes.len() as u64;
@@ -164,7 +172,8 @@ impl Segment {
             let left = usize::try_from(until - from).unwrap_or(usize::MAX);
             let mut bytes = vec![0; wanted.min(left)];
             let filled = self.open_reader().and_then(|file| {
-                file.read_exact_at(&mut bytes, from).map_err(failed("read", Path::new("the segment")))
+                file.read_exact_at(&mut bytes, from)
+                    .map_err(failed("read", Path::new("the segment")))
             });
             if let Err(error) = filled {
                 read.damage = Some(error.to_string());

@@ -10,7 +10,8 @@ impl Folder {
     fn new() -> Folder {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("choria-spool-{}-{number}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("choria-spool-{}-{number}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         Folder(path)
     }
@@ -110,7 +111,8 @@ fn another_process_begins_where_the_first_stopped() {
 fn a_folder_serves_one_process_only() {
     let folder = Folder::new();
     let _spool = folder.open(MIB, DropRule::Newest);
-    let settings = SpoolSettings { folder: folder.0.clone(), bytes_max: MIB, rule: DropRule::Newest };
+    let settings =
+        SpoolSettings { folder: folder.0.clone(), bytes_max: MIB, rule: DropRule::Newest };
     let error = Spool::open(settings).expect_err("is in use");
     assert!(error.to_string().starts_with("another process uses the spool "), "{error}");
 }

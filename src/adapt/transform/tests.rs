@@ -9,7 +9,8 @@ fn now() -> SystemTime {
 }
 
 fn request(version: Version, message: &[u8]) -> Transport {
-    let mut request = Request::new("registration", "mcollective", "n1.example.net", "choria=n1", now());
+    let mut request =
+        Request::new("registration", "mcollective", "n1.example.net", "choria=n1", now());
     request = request.in_version(version);
     request.message = message.to_vec();
     let text = request.encode().expect("valid");
@@ -48,9 +49,13 @@ fn requests_of_both_versions_give_the_same_output() {
     for version in [Version::V1, Version::V2] {
         let bytes = request(version, br#"{"a":"<&>"}"#).encode();
         let subject = "mcollective.broadcast.agent.registration";
-        let record = transformer(Form::Request).record(&input(subject, &bytes), now()).expect("good");
+        let record =
+            transformer(Form::Request).record(&input(subject, &bytes), now()).expect("good");
         assert_eq!(record.id, format!("{}-n1.example.net", record.request_id));
-        assert_eq!((record.agent.as_str(), record.collective.as_str()), ("registration", "mcollective"));
+        assert_eq!(
+            (record.agent.as_str(), record.collective.as_str()),
+            ("registration", "mcollective")
+        );
         assert_eq!((record.subject.as_str(), record.time), (subject, now()));
         let body = body(&record);
         assert_eq!(body["protocol"], "choria:adapters:choria_streams:output:1");
@@ -65,7 +70,8 @@ fn requests_of_both_versions_give_the_same_output() {
 #[test]
 fn replies_of_both_versions_give_the_same_output() {
     for version in [Version::V1, Version::V2] {
-        let made = Request::new("rpcutil", "mcollective", "c", "choria=c", now()).in_version(version);
+        let made =
+            Request::new("rpcutil", "mcollective", "c", "choria=c", now()).in_version(version);
         let reply = made.reply("n1", b"{\"statuscode\":0}".to_vec(), now());
         let text = reply.encode().expect("text");
         let data = match version {
@@ -73,7 +79,8 @@ fn replies_of_both_versions_give_the_same_output() {
             Version::V2 => v2::SecureReply::seal(text.into_bytes()).encode(),
         };
         let bytes = Transport::new(version, data, "n1").encode();
-        let record = transformer(Form::Reply).record(&input("eu.reply.x.1", &bytes), now()).expect("good");
+        let record =
+            transformer(Form::Reply).record(&input("eu.reply.x.1", &bytes), now()).expect("good");
         assert_eq!((record.collective.as_str(), record.agent.as_str()), ("eu", "rpcutil"));
         assert_eq!(body(&record)["data"], "{\"statuscode\":0}");
         assert_eq!(record.request_id, made.id);
@@ -93,7 +100,8 @@ fn events_and_anything_else() {
         new_version: String::new(),
     };
     for bytes in [event.encode("2024-05-01T10:11:12Z"), event.encode_bare()] {
-        let record = transformer(Form::Lifecycle).record(&input("choria.x", &bytes), now()).expect("good");
+        let record =
+            transformer(Form::Lifecycle).record(&input("choria.x", &bytes), now()).expect("good");
         assert_eq!((record.id.as_str(), record.agent.as_str()), ("e1-n1", "server"));
         assert_eq!(body(&record)["data"].as_str().map(str::as_bytes), Some(bytes.as_slice()));
         assert_eq!(body(&record)["time"], "2024-05-01T10:11:12Z");
@@ -111,7 +119,8 @@ fn events_and_anything_else() {
 #[test]
 fn bad_messages_are_refused() {
     let good = request(Version::V1, b"x").encode();
-    let mut cases: Vec<Vec<u8>> = vec![Vec::new(), b"{}".to_vec(), b"\xff\xfe".to_vec(), vec![b'['; 1 << 20]];
+    let mut cases: Vec<Vec<u8>> =
+        vec![Vec::new(), b"{}".to_vec(), b"\xff\xfe".to_vec(), vec![b'['; 1 << 20]];
     cases.extend((1..good.len()).step_by(7).map(|end| good[..end].to_vec()));
     for bytes in cases {
         for form in [Form::Request, Form::Reply, Form::Lifecycle] {

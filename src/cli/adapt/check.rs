@@ -13,7 +13,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::config::{Config, Source, Warning};
 use crate::nats::client::{Client, Event, Initial, Operation};
 use crate::settings::adapt::{Around, adapters};
-use crate::settings::{Insecure, Problem};
+use crate::settings::{self, Insecure, Problem};
 
 /// How long a broker may take to confirm a subscription.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
@@ -76,8 +76,14 @@ pub async fn check(context: &Context, file: &Path, json: bool) -> Result<Exit, F
         Err(error) => report.problems.push(error.to_string()),
         Ok((config, warnings)) => {
             let insecure = Insecure::of(context.globals.switches(), &env)?;
-            let around =
-                Around { config: &config, env: &env, insecure, inside: None, flush_limit: FLUSH_LIMIT };
+            let around = Around {
+                config: &config,
+                env: &env,
+                insecure,
+                security: settings::opened(&config, &env, insecure),
+                inside: None,
+                flush_limit: FLUSH_LIMIT,
+            };
             look(&around, &warnings, &mut report).await;
         }
     }
@@ -100,7 +106,8 @@ async fn look(around: &Around<'_>, warnings: &[Warning], report: &mut Report) {
         report.problems.push("there are no adapters: plugin.choria.adapters is not set".to_owned());
     }
     for key in around.config.set_keys() {
-        let name = key.strip_prefix("plugin.choria.adapter.").and_then(|rest| rest.split('.').next());
+        let name =
+            key.strip_prefix("plugin.choria.adapter.").and_then(|rest| rest.split('.').next());
         if let Some(name) = name.filter(|name| !names.iter().any(|known| known == name)) {
             let place = around.config.origin(&key);
             report.problems.push(format!(
@@ -131,10 +138,12 @@ async fn look_at(name: String, settings: Settings) -> Finding {
                     Ok(place) => finding.sample = show(&record, place),
                     Err(reason) => finding.problems.push(Trouble::new(reason)),
                 }
-                let checked = async { sink.check(&record).await.map_err(|error| Trouble {
-                    text: format!("target: {}", error.text),
-                    hints: error.hint.into_iter().collect(),
-                }) };
+                let checked = async {
+                    sink.check(&record).await.map_err(|error| Trouble {
+                        text: format!("target: {}", error.text),
+                        hints: error.hint.into_iter().collect(),
+                    })
+                };
                 let late = async {
                     smol::Timer::after(SINK_LIMIT).await;
                     Err(Trouble::new(format!("target: no answer within {SINK_LIMIT:?}")))

@@ -6,6 +6,7 @@ mod running;
 use std::path::PathBuf;
 
 use argh::{ArgsInfo, FromArgs};
+use async_signal::{Signal, Signals};
 
 use crate::cli::command::Subcommand;
 use crate::cli::context::Context;
@@ -50,6 +51,9 @@ impl Subcommand for Adapt {
 
 impl Adapt {
     async fn serve(&self, context: &Context) -> Result<Exit, Failure> {
+        // First of all, so that no signal ends the process.
+        let signals = Signals::new([Signal::Hup])
+            .map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
         let mut config = context.daemon_config("choria adapt", |path| Source::Broker { path })?;
         // The file may be that of a broker which runs elsewhere on this computer.
         config.choria.broker_network = false;
@@ -67,7 +71,8 @@ impl Adapt {
         }
         let expires = settings::opened(&config, &env, insecure)?.certificate_expires();
         let _expiry = ExpiryWatch::start(context, "adapt", move || expires);
-        roles::run("adapt", prepared, &config, insecure, context).await?;
+        let names = ("adapt", "choria adapt");
+        roles::run(names, signals, prepared, &config, insecure, context).await?;
         Ok(Exit::Success)
     }
 }

@@ -57,7 +57,12 @@ impl RunFederation {
         let insecure = settings::Insecure::of(context.globals.switches(), &env);
         insecure.warn();
         log::info!("federation: starting version={VERSION} identity={}", config.identity);
-        let prepared = Roles::prepare(Wanted { federation: true, ..Wanted::default() }, &config, insecure, context)?;
+        let prepared = Roles::prepare(
+            Wanted { federation: true, ..Wanted::default() },
+            &config,
+            insecure,
+            context,
+        )?;
         if let Some(path) = &self.pid {
             daemon::write_pid(path)?;
         }

@@ -148,9 +148,9 @@ impl Client {
         let inner = &self.handle.inner;
         let size = inner.check_publish(subject, reply, block, payload)?;
         let queued = poll_fn(|cx| {
-            inner
-                .outbox
-                .poll_publish(cx, |out| encode::publish_encoded(out, subject, reply, block, payload))
+            inner.outbox.poll_publish(cx, |out| {
+                encode::publish_encoded(out, subject, reply, block, payload)
+            })
         });
         queued.await.map_err(|refused| inner.refused(refused))?;
         Counters::add(&inner.counters.sent_messages, 1);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use smol::Executor;
 
-use super::{Insecure, Problem, connection, opened};
+use super::{Insecure, Problem, connection};
 use crate::adapt::{
     DropRule, Form, Ingest, QueueLimits, Settings, Sink, SpoolSettings, Transformer,
 };
@@ -31,6 +31,8 @@ pub struct Around<'c> {
     pub env: &'c Environment,
     /// What is switched off.
     pub insecure: Insecure,
+    /// Certificates of this process, or what is wrong with them.
+    pub security: Result<Arc<Provider>, Problem>,
     /// Reads from the broker of this process, which has this name, instead of the configured ones.
     pub inside: Option<(Inside, Server)>,
     /// How long an adapter delivers after it was told to end.
@@ -59,12 +61,11 @@ impl From<BadSetting> for Problem {
 
 /// Names of the adapters that are to run, each with its settings or with what is wrong with them.
 pub fn adapters(around: &Around<'_>) -> Vec<(String, Result<Settings, Problem>)> {
-    let security = opened(around.config, around.env, around.insecure);
     let mut folders: Vec<PathBuf> = Vec::new();
     let mut made: Vec<(String, Result<Settings, Problem>)> = Vec::new();
     for name in &around.config.choria.adapters {
         let is_double = made.iter().any(|(other, _)| other == name);
-        let settings = match &security {
+        let settings = match &around.security {
             _ if is_double => Err(Problem::new(format!("the adapter {name} is listed twice"))),
             Err(problem) => Err(problem.clone()),
             Ok(security) => adapter(around, name, security),
@@ -95,11 +96,7 @@ fn section<'c>(config: &'c Config, name: &str) -> Section<'c> {
 }
 
 /// The settings of one adapter.
-fn adapter(
-    around: &Around<'_>,
-    name: &str,
-    security: &Arc<Provider>,
-) -> Result<Settings, Problem> {
+fn adapter(around: &Around<'_>, name: &str, security: &Arc<Provider>) -> Result<Settings, Problem> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if !name.chars().all(is_word) {
         // It is a part of keys, of a queue group and of labels.
@@ -155,7 +152,8 @@ pub fn sink(wanted: &Wanted<'_>) -> Result<Box<dyn Sink>, Problem> {
 fn ingest(wanted: &Wanted<'_>) -> Result<Ingest, Problem> {
     let (section, around) = (&wanted.section, wanted.around);
     let Some(topic) = section.text("ingest.topic") else {
-        let why = "it is the subject that is read, such as mcollective.broadcast.agent.registration";
+        let why =
+            "it is the subject that is read, such as mcollective.broadcast.agent.registration";
         return Err(section.missing("ingest.topic", why).into());
     };
     if !subject::valid_subscribe(topic.as_bytes()) {
@@ -166,7 +164,8 @@ fn ingest(wanted: &Wanted<'_>) -> Result<Ingest, Problem> {
     let form = form.map_or(Form::Reply, |(_, form)| *form);
     let is_verified = section.flag("ingest.verify");
     if is_verified && !matches!(form, Form::Request | Form::Reply) {
-        let reason = format!("= true is not possible with ingest.protocol = {word}, which nobody signs");
+        let reason =
+            format!("= true is not possible with ingest.protocol = {word}, which nobody signs");
         return Err(section.refuse("ingest.verify", reason).into());
     }
     if is_verified && around.insecure.no_protocol_security {

@@ -68,7 +68,10 @@ fn target(wanted: &Wanted<'_>, section: &Section<'_>) -> Result<(Options, String
     options.name = format!("{}_0-{unique}", wanted.name);
     let hosts = section.list("servers");
     if hosts.is_empty() {
-        log::info!("adapt: {} is not set, the usual brokers are written to", section.key("servers"));
+        log::info!(
+            "adapt: {} is not set, the usual brokers are written to",
+            section.key("servers")
+        );
         return Ok((options, "(usual brokers)".to_owned()));
     }
     let servers = servers::parse_hosts(&hosts)

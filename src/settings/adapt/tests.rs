@@ -6,7 +6,8 @@ use crate::settings::Switches;
 
 /// The adapters of a configuration without TLS: names, and what is wrong with them.
 fn load(name: &str, text: &str) -> Vec<(String, Result<Settings, Problem>)> {
-    let path = std::env::temp_dir().join(format!("choria-adapt-{name}-{}.conf", std::process::id()));
+    let path =
+        std::env::temp_dir().join(format!("choria-adapt-{name}-{}.conf", std::process::id()));
     let text = format!(
         "identity = b1\nplugin.choria.use_srv = no\nplugin.security.provider = file\n\
          plugin.security.file.certificate = /nosuch\nplugin.security.file.key = /nosuch\n\
@@ -23,6 +24,7 @@ fn load(name: &str, text: &str) -> Vec<(String, Result<Settings, Problem>)> {
         config: &config,
         env: &env,
         insecure,
+        security: crate::settings::opened(&config, &env, insecure),
         inside: None,
         flush_limit: Duration::from_secs(1),
     };
@@ -44,7 +46,9 @@ fn prefixed(text: &str) -> String {
 fn the_keys_of_the_reference_make_an_adapter() {
     let text = "plugin.choria.adapters = a, b\nplugin.choria.adapter.b.type = choria_streams\n\
                 plugin.choria.adapter.b.ingest.topic = x.>\n";
-    let own = prefixed("type = jetstream\nqueue_len = 7\ningest.topic = mcollective.broadcast.agent.registration\ningest.protocol = request\ningest.workers = 3\nstream.servers = js1:4222, js2:4222\nstream.topic = nodes.%s\nstream.workers = 2\nspool.dir = /var/spool/x\nspool.drop = oldest");
+    let own = prefixed(
+        "type = jetstream\nqueue_len = 7\ningest.topic = mcollective.broadcast.agent.registration\ningest.protocol = request\ningest.workers = 3\nstream.servers = js1:4222, js2:4222\nstream.topic = nodes.%s\nstream.workers = 2\nspool.dir = /var/spool/x\nspool.drop = oldest",
+    );
     let mut made = load("good", &format!("{text}{own}"));
     let (_, second) = made.pop().expect("two");
     let (_, first) = made.pop().expect("two");
@@ -53,7 +57,10 @@ fn the_keys_of_the_reference_make_an_adapter() {
     assert_eq!(first.sink.describe(), "jetstream js1:4222,js2:4222 nodes.%s");
     let spool = first.spool.expect("has one");
     assert_eq!((spool.bytes_max, spool.rule), (536_870_912, DropRule::Oldest));
-    assert_eq!((first.attempts_max, first.ingest.topic.as_str()), (None, "mcollective.broadcast.agent.registration"));
+    assert_eq!(
+        (first.attempts_max, first.ingest.topic.as_str()),
+        (None, "mcollective.broadcast.agent.registration")
+    );
     let second = second.expect("good");
     assert_eq!(second.sink.describe(), "jetstream (usual brokers) b");
     assert_eq!((second.queue.records_max, second.spool), (1000, None));
@@ -62,16 +69,40 @@ fn the_keys_of_the_reference_make_an_adapter() {
 #[test]
 fn what_is_wrong_is_named_with_its_place_and_what_is_allowed() {
     for (text, expected) in [
-        ("ingest.topic = x", ".conf: plugin.choria.adapter.a.type is not set: it has to be one of choria_streams, jetstream, nats"),
-        ("type = kafak\ningest.topic = x", ".conf:8: plugin.choria.adapter.a.type = kafak has to be one of choria_streams,"),
-        ("type = nats_stream", ".conf:8: plugin.choria.adapter.a.type = nats_stream: that server is gone, use jetstream"),
+        (
+            "ingest.topic = x",
+            ".conf: plugin.choria.adapter.a.type is not set: it has to be one of choria_streams, jetstream, nats",
+        ),
+        (
+            "type = kafak\ningest.topic = x",
+            ".conf:8: plugin.choria.adapter.a.type = kafak has to be one of choria_streams,",
+        ),
+        (
+            "type = nats_stream",
+            ".conf:8: plugin.choria.adapter.a.type = nats_stream: that server is gone, use jetstream",
+        ),
         ("type = nats", ".conf: plugin.choria.adapter.a.ingest.topic is not set: "),
-        ("type = nats\ningest.topic = a b", ".conf:9: plugin.choria.adapter.a.ingest.topic = a b is no subject"),
-        ("type = nats\ningest.topic = a\nstream.topic = x.{y}", "stream.topic = x.{y}: {y} means nothing"),
-        ("type = nats\ningest.topic = a\nstream.topic = x.*", "stream.topic = x.*: it is no subject"),
+        (
+            "type = nats\ningest.topic = a b",
+            ".conf:9: plugin.choria.adapter.a.ingest.topic = a b is no subject",
+        ),
+        (
+            "type = nats\ningest.topic = a\nstream.topic = x.{y}",
+            "stream.topic = x.{y}: {y} means nothing",
+        ),
+        (
+            "type = nats\ningest.topic = a\nstream.topic = x.*",
+            "stream.topic = x.*: it is no subject",
+        ),
         ("type = nats\ningest.topic = a\nstream.servers = x", "stream.servers = x: invalid host"),
-        ("type = jetstream\ningest.topic = a\nstream.name = a.b", "stream.name = a.b is no name of a stream"),
-        ("type = nats\ningest.topic = a\ningest.protocol = raw\ningest.verify = yes", "ingest.verify = true is not possible with ingest.protocol = raw"),
+        (
+            "type = jetstream\ningest.topic = a\nstream.name = a.b",
+            "stream.name = a.b is no name of a stream",
+        ),
+        (
+            "type = nats\ningest.topic = a\ningest.protocol = raw\ningest.verify = yes",
+            "ingest.verify = true is not possible with ingest.protocol = raw",
+        ),
     ] {
         let wrong = wrong(text);
         assert!(wrong.contains(expected), "{text}: {wrong}");
@@ -81,13 +112,17 @@ fn what_is_wrong_is_named_with_its_place_and_what_is_allowed() {
 #[test]
 fn one_broken_adapter_leaves_the_others_alone() {
     let good = |name: &str| {
-        format!("plugin.choria.adapter.{name}.type = nats\nplugin.choria.adapter.{name}.ingest.topic = x\nplugin.choria.adapter.{name}.spool.dir = /s\n")
+        format!(
+            "plugin.choria.adapter.{name}.type = nats\nplugin.choria.adapter.{name}.ingest.topic = x\nplugin.choria.adapter.{name}.spool.dir = /s\n"
+        )
     };
     let text = format!("plugin.choria.adapters = a, b/c, b, d, a\n{}{}", good("a"), good("d"));
     let made = load("several", &text);
     let problems: Vec<_> = made
         .iter()
-        .map(|(name, made)| (name.as_str(), made.as_ref().err().map(ToString::to_string).unwrap_or_default()))
+        .map(|(name, made)| {
+            (name.as_str(), made.as_ref().err().map(ToString::to_string).unwrap_or_default())
+        })
         .collect();
     assert_eq!(problems[0], ("a", String::new()));
     assert!(problems[1].1.contains("cannot be the name of an adapter"), "{problems:?}");

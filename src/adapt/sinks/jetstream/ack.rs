@@ -84,7 +84,8 @@ impl Ack {
                 Verdict::Retry(format!("the stream does not take it: {} ({code})", Plain(&text)))
             }
             Ack::Nobody(_) => Verdict::Retry(
-                "no stream takes the subject: make one, or set stream.acknowledge = false".to_owned(),
+                "no stream takes the subject: make one, or set stream.acknowledge = false"
+                    .to_owned(),
             ),
             Ack::Strange => Verdict::Retry("the answer is none of a stream".to_owned()),
         }
@@ -103,7 +104,10 @@ mod tests {
             Ack::read(&message).verdict(wanted)
         };
         assert_eq!(verdict(r#"{"stream":"A","seq":7}"#, None), Verdict::Delivered);
-        assert_eq!(verdict(r#"{"stream":"A","seq":7,"duplicate":true}"#, Some("A")), Verdict::Delivered);
+        assert_eq!(
+            verdict(r#"{"stream":"A","seq":7,"duplicate":true}"#, Some("A")),
+            Verdict::Delivered
+        );
         for (payload, wanted, expected) in [
             (r#"{"stream":"A","seq":7}"#, Some("B"), "the stream A has it, not B"),
             (
@@ -117,14 +121,22 @@ mod tests {
             assert_eq!(verdict(payload, wanted), Verdict::Retry(expected.to_owned()), "{payload}");
         }
         let large = r#"{"error":{"code":400,"err_code":10054,"description":"message size exceeds maximum allowed"}}"#;
-        assert!(matches!(verdict(large, None), Verdict::Refused(text) if text.contains("size exceeds")));
-        let nobody = Message { headers: Some(Headers::with_status(503, None)), ..Message::default() };
-        assert!(matches!(Ack::read(&nobody).verdict(None), Verdict::Retry(text) if text.contains("no stream takes")));
+        assert!(
+            matches!(verdict(large, None), Verdict::Refused(text) if text.contains("size exceeds"))
+        );
+        let nobody =
+            Message { headers: Some(Headers::with_status(503, None)), ..Message::default() };
+        assert!(
+            matches!(Ack::read(&nobody).verdict(None), Verdict::Retry(text) if text.contains("no stream takes"))
+        );
     }
 
     #[test]
     fn names_of_streams() {
-        assert_eq!(stream_names(br#"{"streams":["A","B"]}"#), Ok(vec!["A".to_owned(), "B".to_owned()]));
+        assert_eq!(
+            stream_names(br#"{"streams":["A","B"]}"#),
+            Ok(vec!["A".to_owned(), "B".to_owned()])
+        );
         assert_eq!(stream_names(br#"{"streams":null}"#), Ok(Vec::new()));
         assert!(stream_names(br#"{"error":{"code":503,"description":"x"}}"#).is_err());
         assert!(stream_names(b"").is_err());

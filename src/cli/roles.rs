@@ -81,7 +81,8 @@ impl Prepared {
             }
             Federation::start(settings, &context.executor)
         };
-        let (federation, mut security) = self.federation.into_iter().unzip::<_, _, Vec<_>, _>();
+        let (federation, mut security) =
+            self.federation.into_iter().unzip::<_, _, Vec<_>, Vec<_>>();
         let federation = federation.into_iter().next().map(start);
         let adapters = self.has_adapters.then(|| {
             let env = context.environment();

@@ -75,7 +75,7 @@ pub async fn check(context: &Context, file: &Path, json: bool) -> Result<Exit, F
     match Config::load(&source, &env, &cwd) {
         Err(error) => report.problems.push(error.to_string()),
         Ok((config, warnings)) => {
-            let insecure = Insecure::of(context.globals.switches(), &env)?;
+            let insecure = Insecure::of(context.globals.switches(), &env);
             let around = Around {
                 config: &config,
                 env: &env,

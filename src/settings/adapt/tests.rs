@@ -19,7 +19,7 @@ fn load(name: &str, text: &str) -> Vec<(String, Result<Settings, Problem>)> {
     let (config, _) = Config::load(&source, &env, Path::new("/")).expect("can be read");
     std::fs::remove_file(&path).expect("is there");
     let switches = Switches { disable_tls: true, ..Switches::default() };
-    let insecure = Insecure::of(switches, &env).expect("good");
+    let insecure = Insecure::of(switches, &env);
     let around = Around {
         config: &config,
         env: &env,

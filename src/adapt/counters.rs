@@ -180,12 +180,15 @@ pub struct Labelled<'a> {
     pub counters: &'a Counters,
 }
 
+/// Reads one figure.
+type Read<T> = fn(&T) -> u64;
+
 /// Adds the figures of adapters. There are as many series as adapters, whatever they carry.
 pub fn write(text: &mut Exposition, adapters: &[Labelled<'_>]) {
     if adapters.is_empty() {
         return;
     }
-    let both: [(&str, &str, fn(&Side) -> u64); 4] = [
+    let both: [(&str, &str, Read<Side>); 4] = [
         ("received_msgs", "Messages that came to a side of an adapter", |side| get(&side.received)),
         ("published_msgs", "Messages that a side has passed on for good", |side| {
             get(&side.published)
@@ -204,7 +207,7 @@ pub fn write(text: &mut Exposition, adapters: &[Labelled<'_>]) {
         text.sample("choria_adapter_time_sum", labels, seconds);
         text.sample("choria_adapter_time_count", labels, get(&side.received));
     });
-    let whole: [(&str, &str, &str, fn(&Counters) -> u64); 6] = [
+    let whole: [(&str, &str, &str, Read<Counters>); 6] = [
         ("queue_length", "gauge", "Messages in the queue now", |all| get(&all.queued)),
         ("queue_capacity", "gauge", "Messages the queue may hold", |all| get(&all.capacity)),
         ("in_flight", "gauge", "Messages the target has not confirmed yet", |all| {

@@ -1,5 +1,6 @@
 //! The settings of the federation broker, and the federations of a client.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::connection::{Brokers, connection_to};
@@ -10,6 +11,7 @@ use crate::nats::client::{Initial, Inside, Options};
 use crate::nats::subject;
 use crate::net::servers::{Server, ServerList};
 use crate::security::{Holder, Provider, TokenFiles, TokenKeys, Use};
+use crate::tokens::{Purpose, Unverified};
 
 const CLUSTER: &str = "plugin.choria.federation.cluster";
 const COLLECTIVES: &str = "plugin.choria.federation.collectives";
@@ -115,9 +117,19 @@ fn outgoing(
         token: config.logins.token.clone().unwrap_or_default(),
         seed: config.logins.seed.clone().unwrap_or_default(),
         keys: TokenKeys::Provider,
-        holder: Holder::Client,
+        holder: holder(config.logins.token.as_deref()),
     });
     provider(settings)
+}
+
+/// A federation broker may have the token of a client, whose subjects fit, or of a server, as the reference wants it.
+fn holder(file: Option<&Path>) -> Holder {
+    // What cannot be read here is complained about where the token is used.
+    let text = file.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+    match Unverified::parse(text.trim()).map(|token| token.claims().purpose()) {
+        Ok(Some(Purpose::Server)) => Holder::Server,
+        _ => Holder::Client,
+    }
 }
 
 /// The names of federations, each once, in their order.
@@ -147,8 +159,6 @@ fn is_token(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::config::Source;
 

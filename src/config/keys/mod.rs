@@ -4,6 +4,7 @@
 mod adapter;
 mod choria;
 mod core;
+mod kafka;
 mod network;
 mod outlets;
 mod security;
@@ -126,9 +127,17 @@ impl Key {
 
 /// Every key, in the order of the listing.
 pub fn all() -> impl Iterator<Item = &'static Key> {
-    [core::KEYS, choria::KEYS, adapter::KEYS, network::KEYS, security::KEYS, outlets::KEYS]
-        .into_iter()
-        .flatten()
+    [
+        core::KEYS,
+        choria::KEYS,
+        adapter::KEYS,
+        kafka::KEYS,
+        network::KEYS,
+        security::KEYS,
+        outlets::KEYS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The keys by name, and those with a name inside, which are few.

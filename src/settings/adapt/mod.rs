@@ -1,5 +1,9 @@
 //! The settings of data adapters. Each kind of sink reads its own keys in a file of its own.
 
+#[cfg(feature = "kafka")]
+mod kafka;
+mod kinesis;
+mod outside;
 mod stream;
 
 use std::path::PathBuf;
@@ -19,7 +23,7 @@ use crate::net::servers::{Server, ServerList};
 use crate::security::Provider;
 
 /// Words for the kinds of sinks, as they stand in `type`.
-pub const KINDS: &[&str] = &["choria_streams", "jetstream", "nats"];
+pub const KINDS: &[&str] = &["choria_streams", "jetstream", "nats", "kafka", "kinesis"];
 /// Bytes in memory of one adapter, whatever the number of its messages.
 const QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -141,6 +145,14 @@ pub fn sink(wanted: &Wanted<'_>) -> Result<Box<dyn Sink>, Problem> {
     match kind.as_str() {
         "choria_streams" | "jetstream" => stream::streams(wanted),
         "nats" => stream::nats(wanted),
+        #[cfg(feature = "kafka")]
+        "kafka" => kafka::kafka(wanted),
+        #[cfg(not(feature = "kafka"))]
+        "kafka" => {
+            let reason = "= kafka: this program was built without the feature kafka";
+            Err(section.refuse("type", reason).into())
+        }
+        "kinesis" => kinesis::kinesis(wanted),
         "nats_stream" => {
             let reason = "= nats_stream: that server is gone, use jetstream";
             Err(section.refuse("type", reason).into())

@@ -130,3 +130,70 @@ fn one_broken_adapter_leaves_the_others_alone() {
     assert!(problems[3].1.contains("is the folder of another adapter"), "{problems:?}");
     assert_eq!(problems[4].1, "the adapter a is listed twice");
 }
+
+/// What is wrong with a Kafka adapter of these keys.
+#[cfg(feature = "kafka")]
+fn wrong_kafka(keys: &str) -> String {
+    let keys: String = keys.lines().map(|line| format!("kafka.{line}\n")).collect();
+    wrong(&format!("type = kafka\ningest.topic = x\n{keys}"))
+}
+
+#[cfg(feature = "kafka")]
+#[test]
+fn keys_of_kafka_are_checked() {
+    for (keys, expected) in [
+        ("topic = t", "a.kafka.servers is not set: write host:port"),
+        ("servers = k1", "a.kafka.servers = k1: invalid host \"k1\": it has no port"),
+        ("servers = tls://k1:9092", "without a scheme"),
+        ("servers = k1:9092\ntopic = a b", "a.kafka.topic = a b: a topic has letters"),
+        ("servers = k1:9092\ntopic = {node}", "{node} means nothing"),
+        ("servers = k1:9092\nkey = {", "a.kafka.key = {: a brace has no counterpart"),
+        ("servers = k1:9092\nheaders = x", "a.kafka.headers = x: a header is name=template"),
+        ("servers = k1:9092\ntimeout = 0", "a.kafka.timeout = 0 leaves no time"),
+        ("servers = k1:9092\ncertificate = /x", "a.kafka.private_key is not set"),
+        ("servers = k1:9092\nca = /nosuch", "/nosuch"),
+        ("servers = k1:9092\ntls = no\nsasl = plain", "a.kafka.sasl = plain needs TLS"),
+        ("servers = k1:9092\ntls = no\nsasl = scram-sha-512", "a.kafka.user is not set"),
+        (
+            "servers = k1:9092\ntls = no\nsasl = scram-sha-512\nuser = u\npassword_file = /nosuch",
+            "a.kafka.password_file = /nosuch: No such file",
+        ),
+        ("servers = k1:9092, [::1]:9093\ntls = no", ""),
+        ("servers = k1:9092", ""),
+    ] {
+        let got = wrong_kafka(keys);
+        assert!(got.contains(expected) && got.is_empty() == expected.is_empty(), "{keys}: {got}");
+    }
+}
+
+#[test]
+fn keys_of_kinesis_are_checked() {
+    for (keys, expected) in [
+        ("", "a.kinesis.region is not set"),
+        ("region = Mars!", "a.kinesis.region = Mars! is no region"),
+        (
+            "region = eu-west-1",
+            "a.kinesis.credentials needs the environment variable AWS_ACCESS_KEY_ID",
+        ),
+        ("region = eu-west-1\ncredentials = container", "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
+        ("region = eu-west-1\ncredentials = file", "a.kinesis.credentials_file is not set"),
+        ("region = eu-west-1\nendpoint = localhost", "write https://host"),
+        ("region = eu-west-1\nendpoint = https://h/path", "without a path"),
+        ("region = eu-west-1\nendpoint = http://localhost:1", "is in clear"),
+        (
+            "region = eu-west-1\nendpoint = http://example.net\ninsecure = yes",
+            "has to be on this machine",
+        ),
+        ("region = eu-west-1\nstream = a b", "a.kinesis.stream = a b is no name"),
+        ("region = eu-west-1\npartition_key = {x}", "{x} means nothing"),
+        (
+            "region = eu-west-1\ncredentials = instance\nendpoint = http://[::1]:4567/\ninsecure = yes",
+            "",
+        ),
+        ("region = eu-west-1\ncredentials = instance", ""),
+    ] {
+        let lines: String = keys.lines().map(|line| format!("kinesis.{line}\n")).collect();
+        let got = wrong(&format!("type = kinesis\ningest.topic = x\n{lines}"));
+        assert!(got.contains(expected) && got.is_empty() == expected.is_empty(), "{keys}: {got}");
+    }
+}

@@ -124,6 +124,27 @@ fn a_server_follows_rego_policies() {
 }
 
 #[test]
+#[cfg(not(feature = "rego"))]
+fn a_build_without_rego_refuses_what_needs_it() {
+    use super::support::wait_for;
+
+    const REASON: &str = "this program was built without the feature rego";
+    let folder = Folder::new("policy_no_rego");
+    let extra = "rpcauthorization = true\nrpcauthprovider = rego_policy\n";
+    let options = ServerOptions { extra, ..ServerOptions::default() };
+    let server = Server::spawn(&folder, "p3.example.net", 1, &options);
+    let said = wait_for("the end of the server", || {
+        let output = server.process.output();
+        output.contains("choria: ").then_some(output)
+    });
+    assert!(said.contains(&format!("rpcauthprovider = rego_policy: {REASON}")), "{said}");
+    let text = "package io.choria.mcorpc.authpolicy\nallow = true\n";
+    let file = folder.write("rpcutil.rego", text).display().to_string();
+    let done = offline(&folder, &["policy", "check", &file]);
+    assert!(done.code == 1 && done.stdout.contains(REASON), "{done:?}");
+}
+
+#[test]
 fn a_server_follows_the_policy_in_the_token_of_the_caller() {
     let folder = Folder::new("policy_token");
     let organization = Organization::new();

@@ -158,11 +158,13 @@ fn doubling(rules: usize) -> String {
 #[test]
 fn evaluations_stay_within_some_memory() {
     assert_eq!(ask(&doubling(10), json!({})), Ok(true));
-    assert_eq!(ask(&doubling(40), json!({})), Err(RegoFault::TooLarge));
     let lists =
         "allow if count([numbers.range(j, 90000) | some j in numbers.range(1, 9000)]) > 0\n";
-    let fault = ask(&format!("{HEAD}{lists}"), json!({})).unwrap_err();
-    assert!(matches!(fault, RegoFault::TooLarge | RegoFault::TooSlow), "{fault}");
+    for policy in [doubling(40), format!("{HEAD}{lists}")] {
+        let fault = ask(&policy, json!({})).unwrap_err();
+        // On a busy machine the time may be over before the memory is.
+        assert!(matches!(fault, RegoFault::TooLarge | RegoFault::TooSlow), "{fault}");
+    }
     // The next one has all of it again.
     assert_eq!(ask(&doubling(10), json!({})), Ok(true));
 }

@@ -1,10 +1,12 @@
 //! The settings of data adapters. Each kind of sink reads its own keys in a file of its own.
 
+mod file;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod kinesis;
 mod outside;
 mod stream;
+mod webhook;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,7 +25,8 @@ use crate::net::servers::{Server, ServerList};
 use crate::security::Provider;
 
 /// Words for the kinds of sinks, as they stand in `type`.
-pub const KINDS: &[&str] = &["choria_streams", "jetstream", "nats", "kafka", "kinesis"];
+pub const KINDS: &[&str] =
+    &["choria_streams", "jetstream", "nats", "kafka", "kinesis", "webhook", "file"];
 /// Bytes in memory of one adapter, whatever the number of its messages.
 const QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -153,6 +156,8 @@ pub fn sink(wanted: &Wanted<'_>) -> Result<Box<dyn Sink>, Problem> {
             Err(section.refuse("type", reason).into())
         }
         "kinesis" => kinesis::kinesis(wanted),
+        "file" => file::file(wanted),
+        "webhook" => webhook::webhook(wanted),
         "nats_stream" => {
             let reason = "= nats_stream: that server is gone, use jetstream";
             Err(section.refuse("type", reason).into())

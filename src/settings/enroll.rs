@@ -269,6 +269,44 @@ mod tests {
     }
 
     #[test]
+    fn a_missing_certificate_is_explained_by_where_its_name_comes_from() {
+        let path = std::env::temp_dir().join(format!("choria-name-{}.conf", std::process::id()));
+        std::fs::write(&path, "identity = n1\nplugin.choria.ssldir = /no/such\n").unwrap();
+        let ann = ("USER", "ann");
+        let other = ("MCOLLECTIVE_CERTNAME", "ops");
+        let cases: [(Role, &[_], &str); 3] = [
+            (
+                Role::Client,
+                &[ann],
+                "the name ann.mcollective is made of the variable USER; MCOLLECTIVE_CERTNAME=NAME",
+            ),
+            (
+                Role::Client,
+                &[ann, other],
+                "the name ops is that of the variable MCOLLECTIVE_CERTNAME",
+            ),
+            (
+                Role::Server,
+                &[ann],
+                "the name n1 is the identity, by the key of that name or of this host",
+            ),
+        ];
+        for (role, variables, expected) in cases {
+            let env = Environment::fixed(variables, "h");
+            let source = match role {
+                Role::Client => Source::Client { path: Some(path.clone()) },
+                _ => Source::Server { path: path.clone() },
+            };
+            let (config, _) = Config::load(&source, &env, Path::new("/")).unwrap();
+            let problem = opened(&config, &env, Insecure::default()).unwrap_err();
+            assert!(problem.message.contains("does not exist"), "{problem}");
+            let last = problem.hints.last().unwrap();
+            assert!(last.starts_with(expected), "{last}");
+        }
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
     fn what_cannot_enrol_says_why() {
         let ssl = "plugin.choria.ssldir = /ssl\n";
         let manager = "plugin.security.provider = certmanager\n";

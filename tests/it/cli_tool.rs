@@ -48,6 +48,11 @@ fn the_first_fault_of_a_server_is_told_on_standard_output() {
     assert_eq!(got, ran(1, expected));
     let got = choria(&["t", "status", "--no-disconnected", "--status-file", file.path()]);
     assert_eq!(got, ran(0, format!("{} OK\n", file.path())));
+    let got = choria(&["tool", "status", "--json", "--status-file", file.path()]);
+    let document: serde_json::Value = serde_json::from_str(&got.stdout).expect("one document");
+    assert_eq!((got.code, &document["ok"]), (Some(1), &false.into()));
+    assert_eq!(document["reason"], "connection check failed: not connected");
+    assert_eq!(document["uptime"], 10);
     let got = choria(&["tool", "status", "--status-file", "/no/such/file"]);
     assert_eq!(got.code, Some(1));
     assert!(got.stdout.starts_with("/no/such/file could not be read: "), "{got:?}");

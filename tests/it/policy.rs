@@ -74,6 +74,9 @@ fn a_server_follows_its_policies_and_every_change_of_them() {
     let node = "p1.example.net";
     assert_eq!(scene.ping(node), (1, DENIED.to_owned()));
     scene.nodes[0].server.process.wait_for_line("there is no policy for the agent rpcutil");
+    // Nothing is summed up of what nobody has answered.
+    let denied = scene.client.run(&["rpc", "rpcutil", "daemon_stats", "-I", node]);
+    assert!(denied.stdout.contains(DENIED) && !denied.stdout.contains("Summary of"), "{denied:?}");
     for (policy, allowed) in [
         ("policy default deny\nallow\tchoria=alice.mcollective\tping\tcountry=mt\tweb\n", true),
         ("policy default deny\nallow\tchoria=alice.mcollective\tping\tcountry=us\tweb\n", false),

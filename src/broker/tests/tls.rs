@@ -158,6 +158,57 @@ fn nobody_is_admitted_without_a_certificate() {
 }
 
 #[test]
+fn connections_that_a_revoked_intermediate_vouches_for_end_at_a_reload() {
+    use crate::crypto::crl::{self, Entry, Reason};
+    let pki = Pki::new();
+    let below = pki.authority.intermediate("Below", SystemTime::now()).expect("authority");
+    let mut request = LeafRequest::new("n1", SystemTime::now(), YEAR);
+    request.key = KeyKind::P256;
+    let issued = below.issue(&request).expect("certificate");
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(issued.certificate_pem.as_bytes())
+        .collect::<Result<_, _>>()
+        .expect("pem");
+    assert_eq!(chain.len(), 2);
+    let read = crate::crypto::x509::Certificate::from_der(&chain[1]).expect("certificate");
+    let entry = Entry {
+        serial: read.serial().to_vec(),
+        since: SystemTime::now(),
+        reason: Reason::KeyCompromise,
+    };
+    let path = std::env::temp_dir().join(format!("choria-revoked-{}.pem", std::process::id()));
+    let with = |entries: &[Entry]| {
+        let list = |issuer, entries: &[Entry]| {
+            crl::sign(issuer, entries, 1, SystemTime::now(), YEAR).expect("list")
+        };
+        let text = list(&pki.authority, entries) + &list(&below, &[]);
+        std::fs::write(&path, text).expect("written");
+        let authority = crate::security::Authority::from_pem(pki.authority.ca_pem().as_bytes());
+        let authority = authority.expect("authority").with_revocation(&path).expect("lists");
+        Settings { authority: Some(Arc::new(authority)), ..tls_settings(&pki) }
+    };
+    let broker = start(with(&[]));
+    let key = || PrivateKeyDer::from_pem_slice(issued.key_pem.as_bytes()).expect("pem");
+    let mut behind = upgrade(&broker, pki.client(Some((chain.clone(), key()))));
+    let mut other = upgrade(&broker, pki.client(Some(pki.issue("n2"))));
+    for stream in [&mut behind, &mut other] {
+        stream.write_all(b"CONNECT {\"verbose\":false}\r\nPING\r\n").expect("send");
+        expect(stream, "PONG\r\n");
+    }
+    broker.reload(&with(&[])).expect("reload");
+    for stream in [&mut behind, &mut other] {
+        stream.write_all(b"PING\r\n").expect("send");
+        expect(stream, "PONG\r\n");
+    }
+    broker.reload(&with(&[entry])).expect("reload");
+    let mut rest = String::new();
+    behind.read_to_string(&mut rest).expect("a clean end");
+    assert_eq!(rest, "-ERR 'Authorization Violation'\r\n");
+    other.write_all(b"PING\r\n").expect("send");
+    expect(&mut other, "PONG\r\n");
+    let _ = std::fs::remove_file(path);
+}
+
+#[test]
 fn plain_text_is_refused() {
     let pki = Pki::new();
     let broker = start(tls_settings(&pki));

@@ -175,6 +175,27 @@ fn the_ca_is_asked_as_it_expects_and_the_files_are_as_puppet_has_them() {
     let again = ca.enroll(&folder, &["--yes"]);
     assert_eq!((again.code, ca.https.lines().len()), (1, 4), "{again:?}");
     assert!(again.stderr.starts_with("choria: enrolled already: the certificate "), "{again:?}");
+    assert!(
+        again
+            .stderr
+            .ends_with("hint: to enrol anew, remove this certificate and revoke it on the CA\n"),
+        "{again:?}"
+    );
+    // What goes with a token goes with nothing else.
+    for (options, expected) in [
+        (&["--key", "rsa"][..], "choria: --key and --write-config need --token\n"),
+        (
+            &["--token", "x", "--yes"],
+            "choria: a token says itself which CA it is for\n\
+             hint: leave --ca, --ca-fingerprint and --yes out\n",
+        ),
+    ] {
+        let refused = ca.enroll(&folder, options);
+        assert_eq!((refused.code, refused.stderr.as_str()), (1, expected));
+    }
+    let nowhere = ca.enroll(&Folder::new("enroll-nowhere"), &["--ca", "127.0.0.1:1", "--yes"]);
+    assert_eq!(nowhere.code, 1, "{nowhere:?}");
+    assert!(nowhere.stderr.contains("say where the CA is"), "{nowhere:?}");
 }
 
 #[test]
@@ -225,6 +246,10 @@ fn another_ca_is_not_trusted() {
     fs::write(folder.file("ssl/certs/ca.pem"), PuppetCa::start(0).root.ca_pem()).expect("it works");
     let known = ca.enroll(&folder, &[]);
     assert!(known.stderr.contains("TLS: its certificate was not issued by the CA"), "{known:?}");
+    assert!(
+        known.stderr.contains("hint: the CA in certs/ca.pem below the ssldir is trusted"),
+        "{known:?}"
+    );
     let known = ca.enroll(&folder, &["--ca-fingerprint", &ca.fingerprint()]);
     assert!(known.stderr.contains("choria: the CA is not sha256:"), "{known:?}");
     assert_eq!(ca.https.lines().len(), 2);

@@ -448,6 +448,11 @@ fn mistakes_are_told_before_anything_is_written() {
              are stored as 64 hexadecimal digits\n",
         ),
         (
+            &["client", "x.jwt", "up=a", "org.seed", "--issuer", "--issued-by", "y.jwt"],
+            "choria: only the organization makes chain issuers\n\
+             hint: give --issuer or --issued-by, not both\n",
+        ),
+        (
             &["client", "x.jwt", "up=a", "org.public"],
             "choria: org.public holds a public key, and only a private one signs\n\
              hint: give the seed: the first file that choria jwt keys wrote\n",

@@ -305,6 +305,31 @@ fn policies_of_this_machine_are_asked_without_network() {
                    far as a policy; there are ";
     assert!(done.stderr.starts_with(warning) && done.stderr.contains("ping"), "{done:?}");
     assert_eq!(about("ping").stderr, "");
+    folder.write("policies/default.policy", "policy default allow\n");
+    let done = offline(
+        &folder,
+        &[
+            "policy",
+            "test",
+            "--policy-dir",
+            place,
+            "--caller",
+            "ann",
+            "--agent",
+            "other",
+            "--action",
+            "x",
+        ],
+    );
+    assert_eq!(
+        done.stderr,
+        "choria: warning: a caller id is kind=name, such as choria=ann.mcollective\n\
+         choria: warning: default.policy counts with plugin.actionpolicy.enable_default = y only; here \
+         with --default-policy default\n"
+    );
+    fs::remove_file(folder.file("policies/default.policy")).expect("it was written");
+    let done = ask(&["--action", "restart", "--input", "x"]);
+    assert_eq!(done.stderr, "choria: \"x\" is not an input\nhint: --input name=value\n");
     let done = ask(&["--action", "restart", "--json"]);
     let document: Value = serde_json::from_str(&done.stdout).expect("JSON");
     assert_eq!(

@@ -59,6 +59,8 @@ impl Question {
             .arg(EVALUATE)
             .env_clear()
             .envs(std::env::var_os("TZ").map(|zone| ("TZ", zone)))
+            // The allocator of the static build would take a gigabyte at once, which then could not be counted.
+            .env("MIMALLOC_ARENA_EAGER_COMMIT", "0")
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -2,6 +2,7 @@
 
 mod aaa;
 mod access;
+mod adapt;
 mod adapt_outlets;
 mod audit;
 mod ca;

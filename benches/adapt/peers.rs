@@ -181,11 +181,13 @@ pub fn with_client<T>(port: u16, work: impl AsyncFnOnce(Client) -> T) -> T {
 /// Makes the stream that takes `bench.data`.
 pub async fn make_stream(client: &Client) {
     let config = serde_json::json!({
-        "name": "BENCH", "subjects": ["bench.data"], "storage": "memory", "retention": "limits", "max_bytes": 268_435_456,
-        "discard": "old", "num_replicas": 1, "max_consumers": -1, "max_msgs": -1, "max_age": 0, "duplicate_window": 120_000_000_000_u64,
+        "name": "BENCH", "subjects": ["bench.data"], "storage": "memory", "retention": "limits",
+        "max_bytes": 268_435_456, "discard": "old", "num_replicas": 1, "max_consumers": -1,
+        "max_msgs": -1, "max_age": 0, "duplicate_window": 120_000_000_000_u64,
     });
-    let asked = client.request("$JS.API.STREAM.CREATE.BENCH", config.to_string().as_bytes(), LIMIT);
-    let answer = asked.await.expect("an answer");
+    let config = config.to_string();
+    let asked = client.request("$JS.API.STREAM.CREATE.BENCH", config.as_bytes(), LIMIT).await;
+    let answer = asked.expect("an answer");
     let text = String::from_utf8_lossy(&answer.payload);
     assert!(!text.contains("\"error\""), "{text}");
 }

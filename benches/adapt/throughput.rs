@@ -16,7 +16,7 @@ const PER_CPU_SECOND_MIN: f64 = 50_000.0;
 const RATIO_MIN: f64 = 0.6;
 const IN_FLIGHT: u64 = 500;
 /// Messages that may be on their way to the stream: below what makes anybody drop any.
-const AHEAD_MAX: u64 = 4_000;
+const AHEAD_MAX: u64 = 8_000;
 
 /// Measures in alternating rounds; says whether both bars are reached.
 pub fn run(rounds: u64, count: u64) -> bool {
@@ -94,13 +94,13 @@ fn adapted(messages: &[Vec<u8>], count: u64) -> f64 {
                 publish_unique(&publisher, messages, sent).await;
                 sent += 1;
             }
-            Timer::after(Duration::from_millis(20)).await;
+            Timer::after(Duration::from_millis(50)).await;
         }
         let started = Instant::now();
         while published(pages) < through + count {
             let done = published(pages);
             assert!(started.elapsed() < LIMIT, "{done} of {count} were delivered");
-            Timer::after(Duration::from_millis(20)).await;
+            Timer::after(Duration::from_millis(50)).await;
         }
         let spent = adapter.cpu() - before;
         let lost = figure(pages, "choria_adapter_dropped_msgs");

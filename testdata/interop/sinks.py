@@ -85,7 +85,7 @@ def message(number):
             "filter": {"fact": [], "cf_class": [], "agent": ["registration"], "identity": [], "compound": []},
         },
     }
-    secure = {"protocol": "choria:secure:request:1", "message": json.dumps(body), "signature": "", "pubcert": ""}
+    secure = {"protocol": "choria:secure:request:1", "message": json.dumps(body), "signature": "aW5zZWN1cmU=", "pubcert": "insecure"}
     transport = {
         "protocol": "choria:transport:1",
         "data": base64.b64encode(json.dumps(secure).encode()).decode(),
@@ -105,13 +105,14 @@ def start_network(choria, folder, adapters, environment=None):
     """A broker without TLS, and adapters beside it. The port of the broker."""
     port = free_port()
     (folder / "broker.conf").write_text(
-        f"identity = broker\nplugin.choria.network.client_port = {port}\n"
+        f"identity = broker\nplugin.choria.broker_network = true\nplugin.choria.network.client_port = {port}\n"
         f"plugin.choria.network.listen_address = 127.0.0.1\n"
     )
     start("broker", [choria, "broker", "--disable-tls", "--config", folder / "broker.conf"], folder)
     wait_for("the broker", lambda: listens(port), 30)
     lines = [
         "identity = adapter",
+        "plugin.security.provider = file",
         f"plugin.choria.middleware_hosts = nats://127.0.0.1:{port}",
         "plugin.choria.adapters = " + ", ".join(adapters),
     ]
@@ -136,7 +137,7 @@ def start_network(choria, folder, adapters, environment=None):
     adapter = start("adapt", command, folder, environment)
     marks = len(adapters)
     log = folder / "adapt.log"
-    wait_for("the adapters", lambda: log.exists() and log.read_text().count("subscri") >= marks, 30)
+    wait_for("the adapters", lambda: log.exists() and log.read_text().count("adapt: reading adapter=") >= marks, 30)
     return port, adapter
 
 
@@ -291,13 +292,13 @@ def wrong_logins(choria, folder, kafka):
     for change, words in [
         ({"kafka.sasl": "plain"}, "user or password is wrong"),
         ({"kafka.sasl": "scram-sha-256"}, "user or password is wrong"),
-        ({"kafka.ca": foreign, "kafka.sasl": "plain"}, "not issued by the CA"),
+        ({"kafka.ca": foreign, "kafka.sasl": "plain"}, "certificate refused"),
         ({"kafka.tls": "no"}, "127.0.0.1"),
         ({"kafka.servers": "127.0.0.1:1"}, "connection refused"),
         ({"kafka.sasl": "scram-sha-256", "kafka.password_file": folder / "scram.password"}, "does not exist: create"),
     ]:
         lines = [f"plugin.choria.adapter.a.{key} = {value}" for key, value in (keys | change).items()]
-        text = (folder / "adapt.conf").read_text().splitlines()[:2] + ["plugin.choria.adapters = a"] + lines
+        text = (folder / "adapt.conf").read_text().splitlines()[:3] + ["plugin.choria.adapters = a"] + lines
         (folder / "wrong.conf").write_text("\n".join(text) + "\n")
         done = subprocess.run([choria, "--disable-tls", "adapt", "--check", folder / "wrong.conf"],
                               capture_output=True, text=True)

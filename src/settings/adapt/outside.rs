@@ -9,7 +9,7 @@ use rustls::ClientConfig;
 use super::Wanted;
 use crate::config::{BadSetting, Section};
 use crate::security::{Kind, Settings, tls};
-use crate::settings::{Insecure, Problem, provider, security};
+use crate::settings::{Problem, provider, security};
 
 /// Where systems keep the authorities that they trust.
 const SYSTEM_AUTHORITIES: [&str; 4] = [
@@ -37,9 +37,9 @@ pub(super) fn tls(
     let failed =
         |error: &dyn std::fmt::Display| section.refuse("ca", format!("cannot be used: {error}"));
     let around = wanted.around;
-    let insecure = Insecure { no_tls: false, ..around.insecure };
-    let base = security(around.config, around.env, insecure)?;
-    if insecure.no_verification && own.is_none() {
+    // Of the own settings only algorithms are taken: certificates of Choria are none of these systems' business.
+    let base = security(around.config, around.env, around.insecure)?;
+    if around.insecure.no_verification && own.is_none() {
         return tls::anonymous_client(&base.cipher_suites, &base.ecc_curves)
             .map_err(|error| failed(&error).into());
     }
@@ -65,7 +65,7 @@ pub(super) fn tls(
         trust: None,
         anonymous_tls: false,
         tls: true,
-        verify_tls: !insecure.no_verification,
+        verify_tls: !around.insecure.no_verification,
         support_legacy_certificates: false,
         ..base
     };

@@ -210,7 +210,7 @@ listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={scram}
     def start(self):
         command = ["java", "-Xmx512m", "-cp", self.classes, "kafka.Kafka", self.settings]
         self.process = start("kafka", command, self.folder)
-        wait_for("Kafka", lambda: listens(self.plain) and listens(self.secure), 120)
+        wait_for("Kafka", lambda: listens(self.plain) and listens(self.secure), 300)
 
     def stop(self, how):
         self.process.send_signal(how)

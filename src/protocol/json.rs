@@ -34,7 +34,7 @@ pub(super) fn decode<'a, T: Deserialize<'a>>(layer: Layer, text: &'a [u8]) -> Re
 
 /// Padded standard base64. Line breaks are skipped: old Ruby clients send them and Go skips them.
 pub fn base64_decode(text: &[u8]) -> Option<Vec<u8>> {
-    if !text.iter().any(|b| matches!(b, b'\r' | b'\n')) {
+    if memchr::memchr2(b'\r', b'\n', text).is_none() {
         return BASE64.decode(text).ok();
     }
     let joined: Vec<u8> = text.iter().copied().filter(|b| !matches!(b, b'\r' | b'\n')).collect();

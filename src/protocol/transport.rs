@@ -11,6 +11,8 @@ use crate::util::form::null_is_default;
 
 const PROTOCOL_V1: &str = "choria:transport:1";
 const PROTOCOL_V2: &str = "io.choria.protocol.v2.transport";
+/// What a transport of the first version usually begins with.
+const START_V1: &[u8] = br#"{"protocol":"choria:transport:1","#;
 const LAYER: Layer = Layer::Transport;
 
 /// One step of a message's way: where it came in, who processed it, where it went out.
@@ -64,6 +66,10 @@ impl Transport {
     /// What is wrong with it.
     pub fn decode(text: &[u8]) -> Result<Self, Fault> {
         Fault::bound(LAYER, "message", text.len(), limits::TRANSPORT_BYTES_MAX)?;
+        // Nearly everybody writes it first; a second one would be an error below.
+        if text.starts_with(START_V1) {
+            return Self::from_wire(Version::V1, json::decode::<Wire<'_, V1>>(LAYER, text)?);
+        }
         let probe: Probe<'_> = json::decode(LAYER, text)?;
         match &*probe.protocol {
             PROTOCOL_V1 => Self::from_wire(Version::V1, json::decode::<Wire<'_, V1>>(LAYER, text)?),

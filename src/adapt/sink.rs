@@ -63,8 +63,8 @@ pub struct BatchLimits {
 
 /// A system that takes records. It owns its connection, makes it when it is first needed and again after a fault.
 ///
-/// A sink does not sleep between attempts, keeps no record after [`Sink::deliver`] returned and counts nothing: all of that
-/// is the engine's. Every delivery ends within a limit of the sink's own settings, however its peer behaves.
+/// A sink does not sleep between attempts and counts nothing: that is the engine's, and so are the records. What a sink
+/// keeps after [`Sink::deliver`] returned, so that a repeated delivery can be known for one, is bounded. Every delivery ends within a limit of the sink's own settings, however its peer behaves.
 pub trait Sink: Send {
     /// For logs: what it is and where, no secrets. Such as `jetstream js1:4222 choria.registration`.
     fn describe(&self) -> String;

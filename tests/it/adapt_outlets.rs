@@ -108,6 +108,13 @@ fn by_id(sent: &[Sent]) -> BTreeMap<&str, &Sent> {
     sent.iter().map(|sent| (sent.id.as_str(), sent)).collect()
 }
 
+/// Lines of all files in a folder, while files get other names there.
+fn lines_in(folder: &Path) -> usize {
+    let lines = |path: &Path| fs::read_to_string(path).unwrap_or_default().lines().count();
+    let entries = fs::read_dir(folder).expect("it is there");
+    entries.map(|entry| lines(&entry.expect("readable").path())).sum()
+}
+
 /// The names of all files below a folder, and the records in them.
 fn read_all(folder: &Path) -> (BTreeSet<String>, Vec<Value>) {
     let (mut names, mut records) = (BTreeSet::new(), Vec::new());
@@ -140,7 +147,7 @@ fn files_have_every_message_once_after_a_kill() {
     let data = |number: usize| format!("{{\"n\":{number},\"text\":\"<Grüße & \\\\>\"}}");
     let mut process = adapt(&folder, broker.port, &lines);
     let mut sent = publish(broker.port, &senders, data, 300);
-    wait_for("the first messages", || (read_all(&target).1.len() >= 300).then_some(()));
+    wait_for("the first messages", || (lines_in(&target) >= 300).then_some(()));
     process.signal("KILL");
     process.wait();
     // What a crash of the machine leaves: part of a line.
@@ -150,12 +157,7 @@ fn files_have_every_message_once_after_a_kill() {
     let mut process = adapt(&folder, broker.port, &lines);
     sent.extend(publish(broker.port, &senders, data, 200));
     process.wait_for_line("cut off 24 bytes of a line");
-    wait_for("the other messages", || {
-        let lines = |path: &Path| fs::read_to_string(path).unwrap_or_default().lines().count();
-        let entries = fs::read_dir(&target).expect("it is there");
-        let count: usize = entries.map(|entry| lines(&entry.expect("readable").path())).sum();
-        (count >= 500).then_some(())
-    });
+    wait_for("the other messages", || (lines_in(&target) >= 500).then_some(()));
     process.signal("TERM");
     assert_eq!(process.wait(), 0, "{}", process.output());
     let (names, records) = read_all(&target);

@@ -125,7 +125,9 @@ fn a_broker_that_must_not_start_says_why() {
             "off",
             "identity = x\n",
             "choria: all broker features are disabled\n\
-             hint: set plugin.choria.broker_network = true\n",
+             hint: set plugin.choria.broker_network = true to route messages\n\
+             hint: set plugin.choria.broker_federation = true to join networks\n\
+             hint: set plugin.choria.adapters to copy data to other systems\n",
         ),
         (
             "streams",

@@ -1,6 +1,8 @@
 //! What systems outside Choria's network have in common: whom they are vouched for by, time limits, files with passwords.
 
-use std::path::{Path, PathBuf};
+#[cfg(feature = "kafka")]
+use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ const SYSTEM_AUTHORITIES: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 /// Longest file with a password.
+#[cfg(feature = "kafka")]
 const PASSWORD_BYTES_MAX: u64 = 4096;
 
 /// A certificate that is shown.
@@ -81,6 +84,7 @@ pub(super) fn timeout(section: &Section<'_>) -> Result<Duration, BadSetting> {
 }
 
 /// The password in the file that a key names, without what ends its line.
+#[cfg(feature = "kafka")]
 pub(super) fn password(section: &Section<'_>, name: &str) -> Result<String, BadSetting> {
     let path =
         section.text(name).ok_or_else(|| section.missing(name, "a login needs a password"))?;

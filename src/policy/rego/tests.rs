@@ -115,7 +115,9 @@ fn functions_about_the_filter() {
 fn evaluations_end() {
     let slow = "allow if {\n  count([1 | some a in numbers.range(1, 3000); some b in numbers.range(1, 3000); a == b + 1]) > 0\n}\n";
     let started = Instant::now();
-    assert_eq!(ask(&format!("{HEAD}{slow}"), json!({})), Err(RegoFault::TooSlow));
+    let fault = ask(&format!("{HEAD}{slow}"), json!({})).unwrap_err();
+    // What other tests take of the memory meanwhile counts as well.
+    assert!(matches!(fault, RegoFault::TooSlow | RegoFault::TooLarge), "{fault}");
     assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
     let mut deep = HEAD.to_owned();
     for index in 0..1_900 {

@@ -2,6 +2,8 @@
 
 use miniz_oxide::deflate::compress_to_vec;
 
+use super::crc::crc32;
+
 /// How hard deflate tries: what gzip does when nobody says.
 const LEVEL: u8 = 6;
 
@@ -17,44 +19,11 @@ pub fn compress(data: &[u8]) -> Vec<u8> {
     [&HEAD, deflated.as_slice(), &tail].concat()
 }
 
-/// The checksum of gzip, zip and PNG.
-fn crc32(data: &[u8]) -> u32 {
-    !data.iter().fold(u32::MAX, |crc, byte| TABLE[usize::from(crc as u8 ^ byte)] ^ (crc >> 8))
-}
-
-static TABLE: [u32; 256] = table();
-
-const fn table() -> [u32; 256] {
-    const POLYNOMIAL: u32 = 0xedb8_8320;
-    let mut table = [0; 256];
-    let mut index = 0;
-    while index < table.len() {
-        let mut crc = index as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 1 == 1 { POLYNOMIAL ^ (crc >> 1) } else { crc >> 1 };
-            bit += 1;
-        }
-        table[index] = crc;
-        index += 1;
-    }
-    table
-}
-
 #[cfg(test)]
 mod tests {
     use miniz_oxide::inflate::decompress_to_vec;
 
     use super::*;
-
-    #[test]
-    fn the_checksum_is_that_of_the_format() {
-        for (data, expected) in
-            [("", 0), ("123456789", 0xcbf4_3926), ("The quick brown fox", 0xb74574de)]
-        {
-            assert_eq!(crc32(data.as_bytes()), expected, "{data}");
-        }
-    }
 
     #[test]
     fn what_is_compressed_can_be_read_again() {

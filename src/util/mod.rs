@@ -1,7 +1,7 @@
-//! Small pure pieces: durations, back-off, times, suggestions, graphs as text, gzip.
+//! Small pure pieces: durations, back-off, times, suggestions, graphs as text, checksums, gzip.
 
 pub mod backoff;
-pub mod crc32c;
+pub mod crc;
 pub mod duration;
 pub mod exposition;
 pub mod form;

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::Record;
-use crate::util::crc32c::crc32c;
+use crate::util::crc::crc32c;
 use record::{encode, encoded_len};
 use segment::{START_BYTES, Segment};
 

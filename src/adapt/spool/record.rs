@@ -9,7 +9,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::adapt::Record;
-use crate::util::crc32c::crc32c;
+use crate::util::crc::crc32c;
 
 /// Bytes before a record: its length and its checksum.
 pub(super) const HEAD_BYTES: usize = 8;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::compress::Compression;
-use crate::util::crc32c::crc32c;
+use crate::util::crc::crc32c;
 
 /// One record as it goes into a batch.
 #[derive(Debug, Clone)]

@@ -1,4 +1,6 @@
-//! Compression of record batches: gzip by miniz_oxide, snappy by snap in the framing of Java's library.
+//! Compression of record batches: gzip, snappy by snap in the framing of Java's library.
+
+use crate::util::gzip;
 
 /// How the records of a batch are compressed. The numbers are those of the attributes of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,10 +13,6 @@ pub enum Compression {
     Snappy,
 }
 
-/// Deflate's middle way between speed and size.
-const GZIP_LEVEL: u8 = 6;
-/// A header without name and time, of an unknown system.
-const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 /// The start of what `SnappyOutputStream` of snappy-java writes: magic, version, least compatible version.
 const SNAPPY_HEADER: [u8; 16] = *b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01";
 /// How much `SnappyOutputStream` compresses at once.
@@ -34,21 +32,10 @@ impl Compression {
     pub(super) fn compress(self, data: &[u8]) -> Option<Vec<u8>> {
         match self {
             Compression::None => None,
-            Compression::Gzip => Some(gzip(data)),
+            Compression::Gzip => Some(gzip::compress(data)),
             Compression::Snappy => snappy(data),
         }
     }
-}
-
-fn gzip(data: &[u8]) -> Vec<u8> {
-    let deflated = miniz_oxide::deflate::compress_to_vec(data, GZIP_LEVEL);
-    let mut out = Vec::with_capacity(deflated.len() + 18);
-    out.extend_from_slice(&GZIP_HEADER);
-    out.extend_from_slice(&deflated);
-    out.extend_from_slice(&super::crc::crc32(data).to_le_bytes());
-    // The size is counted modulo 2^32 there.
-    out.extend_from_slice(&(data.len() as u32).to_le_bytes());
-    out
 }
 
 fn snappy(data: &[u8]) -> Option<Vec<u8>> {
@@ -73,11 +60,11 @@ mod tests {
     #[test]
     fn gzip_comes_back() {
         for data in [Vec::new(), b"a".to_vec(), sample()] {
-            let out = gzip(&data);
+            let out = gzip::compress(&data);
             let (body, trailer) = out.split_at(out.len() - 8);
             let inflated = miniz_oxide::inflate::decompress_to_vec(&body[10..]).unwrap();
             assert_eq!(inflated, data);
-            assert_eq!(trailer[..4], super::super::crc::crc32(&data).to_le_bytes());
+            assert_eq!(trailer[..4], crate::util::crc::crc32(&data).to_le_bytes());
             assert_eq!(trailer[4..], (data.len() as u32).to_le_bytes());
         }
     }

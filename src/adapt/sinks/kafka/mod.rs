@@ -9,7 +9,6 @@ mod cluster;
 mod codes;
 mod compress;
 mod connection;
-mod crc;
 mod fault;
 mod messages;
 mod partition;

@@ -73,8 +73,7 @@ impl Answer {
             true => Ok(answer),
             false => {
                 // The text comes from the network and goes to a terminal.
-                let text = answer.error.chars().filter(|c| !c.is_control()).take(512);
-                Err(text.collect())
+                Err(crate::util::text::brief(&answer.error, 512))
             }
         }
     }

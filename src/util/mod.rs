@@ -12,6 +12,7 @@ pub mod pattern;
 pub mod secret;
 pub mod shutdown;
 pub mod suggest;
+pub mod text;
 pub mod throttle;
 pub mod time;
 pub mod yaml;

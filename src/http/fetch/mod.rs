@@ -115,7 +115,7 @@ impl Answered {
         const CHARS_MAX: usize = 300;
         let text = String::from_utf8_lossy(&self.body);
         let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-        line.chars().filter(|char| !char.is_control()).take(CHARS_MAX).collect()
+        crate::util::text::brief(line, CHARS_MAX)
     }
 }
 

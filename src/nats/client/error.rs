@@ -104,7 +104,7 @@ impl Error {
             _ => ErrorKind::Refused,
         };
         // The text comes from the network and goes to logs.
-        let shown: String = text.chars().filter(|c| !c.is_control()).take(256).collect();
+        let shown = crate::util::text::brief(text, 256);
         Self::new(kind, format!("the broker says '{shown}'"))
     }
 

@@ -82,5 +82,5 @@ impl RemoteSigner for WebSigner {
 
 /// What a service says, as part of a line for a person.
 pub(super) fn shown(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(REASON_CHARS_MAX).collect()
+    crate::util::text::brief(text, REASON_CHARS_MAX)
 }

@@ -123,7 +123,7 @@ fn field(message: &str, letter: char) -> Option<&str> {
 /// A text of the peer as part of a message.
 fn shown(text: &str) -> String {
     const CHARS_MAX: usize = 200;
-    text.chars().filter(|char| !char.is_control()).take(CHARS_MAX).collect()
+    crate::util::text::brief(text, CHARS_MAX)
 }
 
 #[cfg(test)]

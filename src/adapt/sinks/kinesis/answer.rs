@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::adapt::Verdict;
+use crate::util::text::brief;
 
 /// An answer to PutRecords with status 200.
 #[derive(Debug, Deserialize)]
@@ -70,10 +71,8 @@ pub(super) fn denied(body: &[u8]) -> Option<Denied> {
     let text = |name: &str| value.get(name).and_then(|text| text.as_str());
     let kind = text("__type")?;
     let message = text("message").or_else(|| text("Message")).unwrap_or_default();
-    let shown = |text: &str| -> String {
-        const CHARS_MAX: usize = 400;
-        text.chars().filter(|char| !char.is_control()).take(CHARS_MAX).collect()
-    };
+    const CHARS_MAX: usize = 400;
+    let shown = |text: &str| brief(text, CHARS_MAX);
     let kind = kind.rsplit('#').next().unwrap_or(kind);
     Some(Denied { kind: shown(kind), message: shown(message) })
 }

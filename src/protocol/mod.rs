@@ -13,6 +13,7 @@ pub mod limits;
 mod message;
 pub mod passage;
 pub mod rpc;
+mod skim;
 pub mod subject;
 mod transport;
 pub mod v1;
@@ -22,6 +23,7 @@ pub use fault::{Fault, Layer, Plain, Saying};
 pub use filter::Filter;
 pub use json::base64_decode;
 pub use message::{Reply, Request};
+pub use skim::{Skimmed, Skimmer};
 pub use transport::{Federation, Hop, Transport};
 
 /// Which generation of the protocol a message belongs to. A reply has the version of its request.

@@ -110,6 +110,18 @@ impl Transport {
     }
 }
 
+/// The data of a v1 transport that has its fields in the usual order and no others. Its headers pass the same checks as in
+/// [`Transport::decode`], the data is not looked at.
+pub(super) fn usual_v1_data(text: &[u8]) -> Option<&[u8]> {
+    let rest = text.strip_prefix(START_V1)?.strip_prefix(br#""data":""#)?;
+    let (data, rest) = rest.split_at(memchr::memchr(b'"', rest)?);
+    let headers = rest.strip_prefix(br#"","headers":"#)?.strip_suffix(b"}")?;
+    let headers: V1<'_> = json::decode(LAYER, headers).ok()?;
+    let mut transport = Transport::new(Version::V1, Vec::new(), "");
+    headers.move_into(&mut transport);
+    V1::check(&transport).is_ok().then_some(data)
+}
+
 /// What tells the versions apart.
 #[derive(Deserialize)]
 struct Probe<'a> {

@@ -64,9 +64,15 @@ impl SecureRequest {
     fn check(&self) -> Result<(), Fault> {
         let filled = |field, text, limit| Fault::filled(Layer::SecureRequest, field, text, limit);
         filled("message", &self.message, limits::TRANSPORT_BYTES_MAX)?;
-        filled("signature", &self.signature, limits::SIGNATURE_BYTES_MAX)?;
-        filled("pubcert", &self.pubcert, limits::PUBCERT_BYTES_MAX)
+        check_proof(&self.signature, &self.pubcert)
     }
+}
+
+/// The limits of what proves a request.
+pub(super) fn check_proof(signature: &str, pubcert: &str) -> Result<(), Fault> {
+    let filled = |field, text, limit| Fault::filled(Layer::SecureRequest, field, text, limit);
+    filled("signature", signature, limits::SIGNATURE_BYTES_MAX)?;
+    filled("pubcert", pubcert, limits::PUBCERT_BYTES_MAX)
 }
 
 /// A reply text with its hash. It is not signed: the hash shows damage, not forgery.
@@ -113,8 +119,17 @@ pub(super) fn decode_request(text: &[u8]) -> Result<Request, Fault> {
     let layer = Layer::Request;
     let wire: WireRequest<'_> = json::decode(layer, text)?;
     expect_protocol(layer, &wire.protocol, REQUEST)?;
-    let envelope = wire.envelope;
     let request = Request {
+        message: wire.message.into_owned().into_bytes(),
+        ..without_message(wire.envelope)?
+    };
+    check_request(&request)?;
+    Ok(request)
+}
+
+/// A request by its envelope, without its message.
+fn without_message(envelope: WireRequestEnvelope<'_>) -> Result<Request, Fault> {
+    Ok(Request {
         version: Version::V1,
         id: envelope.requestid.into_owned(),
         sender: envelope.senderid.into_owned(),
@@ -122,14 +137,18 @@ pub(super) fn decode_request(text: &[u8]) -> Result<Request, Fault> {
         collective: envelope.collective.into_owned(),
         agent: envelope.agent.into_owned(),
         ttl_secs: envelope.ttl,
-        time: from_unix(layer, envelope.time)?,
+        time: from_unix(Layer::Request, envelope.time)?,
         filter: envelope.filter.into_owned(),
-        message: wire.message.into_owned().into_bytes(),
+        message: Vec::new(),
         federation: None,
         hops: Vec::new(),
-    };
-    check_request(&request)?;
-    Ok(request)
+    })
+}
+
+/// [`without_message`] of an envelope within its limits.
+pub(super) fn believed(envelope: WireRequestEnvelope<'_>) -> Option<Request> {
+    let request = without_message(envelope).ok()?;
+    check_envelope(&request).is_ok().then_some(request)
 }
 
 pub(super) fn encode_request(request: &Request) -> Result<String, Fault> {
@@ -193,6 +212,11 @@ fn check_request(request: &Request) -> Result<(), Fault> {
     if request.message.is_empty() {
         return Err(Fault::Empty { layer, field: "message" });
     }
+    check_envelope(request)
+}
+
+fn check_envelope(request: &Request) -> Result<(), Fault> {
+    let layer = Layer::Request;
     let chars = request.id.chars().count();
     if chars != limits::REQUEST_ID_CHARS {
         return Err(Fault::RequestId { chars });
@@ -273,7 +297,7 @@ struct WireRequest<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct WireRequestEnvelope<'a> {
+pub(super) struct WireRequestEnvelope<'a> {
     #[serde(borrow)]
     requestid: Cow<'a, str>,
     #[serde(borrow)]

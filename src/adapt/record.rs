@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::protocol::escape;
 use crate::util::time;
 
 /// The protocol that every output names, whatever the type of the adapter (go-choria `broker/adapter/transformer`).
@@ -59,85 +60,10 @@ pub fn output(data: &[u8], sender: &str, at: SystemTime, request_id: &str) -> Ve
     out
 }
 
-/// Appends the inside of a JSON text as Go's `encoding/json` does.
-fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
-    for chunk in bytes.utf8_chunks() {
-        escape_text(out, chunk.valid().as_bytes());
-        // Go replaces each byte, not each sequence.
-        for _ in chunk.invalid() {
-            out.extend_from_slice(br"\ufffd");
-        }
-    }
-}
-
-/// The same for text that is UTF-8.
-fn escape_text(out: &mut Vec<u8>, text: &[u8]) {
-    let mut start = 0;
-    let mut at = 0;
-    while let Some(&byte) = text.get(at) {
-        if !NEEDS_CARE[usize::from(byte)] {
-            at += 1;
-            continue;
-        }
-        let rest = text.get(at..).unwrap_or_default();
-        let (length, escaped): (usize, &[u8]) = match rest {
-            [b'"', ..] => (1, br#"\""#),
-            [b'\\', ..] => (1, br"\\"),
-            [b'\n', ..] => (1, br"\n"),
-            [b'\r', ..] => (1, br"\r"),
-            [b'\t', ..] => (1, br"\t"),
-            [0x08, ..] => (1, br"\b"),
-            [0x0c, ..] => (1, br"\f"),
-            [b'<', ..] => (1, br"\u003c"),
-            [b'>', ..] => (1, br"\u003e"),
-            [b'&', ..] => (1, br"\u0026"),
-            [0xe2, 0x80, 0xa8, ..] => (3, br"\u2028"),
-            [0xe2, 0x80, 0xa9, ..] => (3, br"\u2029"),
-            [0xe2, ..] => {
-                at += 1;
-                continue;
-            }
-            _ => (1, &[]),
-        };
-        out.extend_from_slice(text.get(start..at).unwrap_or_default());
-        if escaped.is_empty() {
-            out.extend_from_slice(format!("\\u{byte:04x}").as_bytes());
-        } else {
-            out.extend_from_slice(escaped);
-        }
-        at += length;
-        start = at;
-    }
-    out.extend_from_slice(text.get(start..).unwrap_or_default());
-}
-
-/// Bytes that are, or may begin, something that is escaped.
-static NEEDS_CARE: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 0x20 {
-        table[byte] = true;
-        byte += 1;
-    }
-    table[b'"' as usize] = true;
-    table[b'\\' as usize] = true;
-    table[b'<' as usize] = true;
-    table[b'>' as usize] = true;
-    table[b'&' as usize] = true;
-    table[0xe2] = true;
-    table
-};
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::time::{Duration, UNIX_EPOCH};
-
-    fn escaped(bytes: &[u8]) -> String {
-        let mut out = Vec::new();
-        escape(&mut out, bytes);
-        String::from_utf8(out).expect("text")
-    }
 
     #[test]
     fn the_output_is_that_of_the_reference() {
@@ -151,23 +77,6 @@ mod tests {
         assert!(
             String::from_utf8(text).expect("text").contains("\"time\":\"2024-05-01T10:11:12.12Z\"")
         );
-    }
-
-    #[test]
-    fn text_is_escaped_as_go_does() {
-        for (bytes, expected) in [
-            (&b"plain"[..], "plain"),
-            (b"a<b>&c", r"a\u003cb\u003e\u0026c"),
-            ("\u{2028}x\u{2029}\u{20ac}".as_bytes(), "\\u2028x\\u2029\u{20ac}"),
-            (b"q\"\\ \n\r\t\x08\x0c\x01\x7f", "q\\\"\\\\ \\n\\r\\t\\b\\f\\u0001\u{7f}"),
-            (b"a\xff\xfeb", r"a\ufffd\ufffdb"),
-            // The first two bytes of a sequence of three.
-            (b"\xe2\x80z", r"\ufffd\ufffdz"),
-            (b"\xe2\x80", r"\ufffd\ufffd"),
-            (b"", ""),
-        ] {
-            assert_eq!(escaped(bytes), expected, "{bytes:?}");
-        }
     }
 
     #[test]

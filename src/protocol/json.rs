@@ -1,6 +1,4 @@
 //! JSON as Go's `encoding/json` writes it, so that our bytes equal the reference's.
-//!
-//! The difference to serde_json's own output: `<`, `>`, `&`, U+2028 and U+2029 are escaped.
 
 use std::io::{self, Write};
 
@@ -8,6 +6,7 @@ use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::ser::{Formatter, Serializer};
 
+use super::escape::escape_text;
 use super::{Fault, Layer};
 use crate::util::form::only_object;
 
@@ -41,41 +40,15 @@ pub fn base64_decode(text: &[u8]) -> Option<Vec<u8>> {
     BASE64.decode(&joined).ok()
 }
 
+/// serde_json escapes what it has to itself; the text between comes here.
 struct GoFormatter;
-
-impl GoFormatter {
-    /// Bytes at the start of `rest` that Go escapes, and how.
-    fn escape(rest: &[u8]) -> Option<(usize, &'static [u8])> {
-        match rest {
-            [b'<', ..] => Some((1, br"\u003c")),
-            [b'>', ..] => Some((1, br"\u003e")),
-            [b'&', ..] => Some((1, br"\u0026")),
-            [0xe2, 0x80, 0xa8, ..] => Some((3, br"\u2028")),
-            [0xe2, 0x80, 0xa9, ..] => Some((3, br"\u2029")),
-            _ => None,
-        }
-    }
-}
 
 impl Formatter for GoFormatter {
     fn write_string_fragment<W>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()>
     where
         W: ?Sized + Write,
     {
-        let bytes = fragment.as_bytes();
-        let (mut start, mut at) = (0, 0);
-        while at < bytes.len() {
-            match Self::escape(&bytes[at..]) {
-                Some((length, escaped)) => {
-                    writer.write_all(&bytes[start..at])?;
-                    writer.write_all(escaped)?;
-                    at += length;
-                    start = at;
-                }
-                None => at += 1,
-            }
-        }
-        writer.write_all(&bytes[start..])
+        escape_text(writer, fragment)
     }
 }
 

@@ -5,6 +5,7 @@
 //! signature, reads a clock or opens a socket: [`crate::security`] says who may say what, and times
 //! are passed in. Everything is bounded by [`limits`], and no input makes a decoder panic.
 
+mod escape;
 pub mod event;
 mod fault;
 pub mod filter;
@@ -19,6 +20,7 @@ mod transport;
 pub mod v1;
 pub mod v2;
 
+pub use escape::escape;
 pub use fault::{Fault, Layer, Plain, Saying};
 pub use filter::Filter;
 pub use json::base64_decode;

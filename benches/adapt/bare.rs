@@ -26,7 +26,7 @@ pub fn run(port: u16, count: u64, in_flight_max: usize) {
         in_flight_max,
         timeout: Duration::from_secs(30),
     });
-    let transformer = Transformer::new(Form::Request, "bench", None);
+    let mut transformer = Transformer::new(Form::Request, "bench", None);
     let now = SystemTime::now();
     let mut records: Vec<Record> = (0..READY)
         .map(|number| {

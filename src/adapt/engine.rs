@@ -246,6 +246,7 @@ impl Reader {
             self.stopping.wait().await;
             None
         };
+        let mut transformer = ingest.transformer;
         let client = match future::or(connected, stopped).await {
             Some(Ok(client)) => client,
             Some(Err(error)) => {
@@ -258,7 +259,7 @@ impl Reader {
             Ok(subscription) => {
                 let url = client.connected_url().unwrap_or_default();
                 log::info!("adapt: reading adapter={} broker={url} group={group}", self.name);
-                self.read(subscription, &ingest.transformer).await;
+                self.read(subscription, &mut transformer).await;
             }
             Err(error) => {
                 log::error!("adapt: cannot read adapter={} err={error}", self.name);
@@ -268,7 +269,7 @@ impl Reader {
         client.close().await;
     }
 
-    async fn read(&mut self, mut subscription: Subscription, transformer: &Transformer) {
+    async fn read(&mut self, mut subscription: Subscription, transformer: &mut Transformer) {
         let stopping = self.stopping.clone();
         while !stopping.is_triggered() {
             if let Some(first) = subscription.try_next() {
@@ -308,7 +309,7 @@ impl Reader {
         &mut self,
         first: Message,
         subscription: &mut Subscription,
-        transformer: &Transformer,
+        transformer: &mut Transformer,
     ) {
         let (started, now) = (Instant::now(), SystemTime::now());
         let mut records = Vec::with_capacity(1 + subscription.waiting().min(TURN_MESSAGES_MAX));

@@ -23,7 +23,7 @@ mod transform;
 
 pub use engine::{Adapter, Ingest, Settings, StartError};
 pub use queue::QueueLimits;
-pub use record::{OUTPUT_PROTOCOL, Record, output};
+pub use record::{OUTPUT_PROTOCOL, Record};
 pub use sink::{BatchLimits, BoxFuture, Sink, SinkError, Verdict};
 pub use spool::{DropRule, SPOOL_BYTES_MIN, SpoolError, SpoolSettings};
 pub use template::{BadTemplate, Template};

@@ -41,29 +41,49 @@ impl Record {
     }
 }
 
-/// The output JSON, byte for byte as Go's encoder writes it. `data` is taken as text: bytes that are not UTF-8 become
-/// U+FFFD.
-pub fn output(data: &[u8], sender: &str, at: SystemTime, request_id: &str) -> Vec<u8> {
-    // Quotes are most of what is escaped: JSON in JSON.
-    let mut out = Vec::with_capacity(data.len() + data.len() / 4 + sender.len() + 192);
+/// The data of an output.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Data<'d> {
+    /// Taken as text: bytes that are not UTF-8 become U+FFFD.
+    Plain(&'d [u8]),
+    /// The inside of a JSON text with the escapes of Go.
+    Escaped(&'d [u8]),
+}
+
+/// Appends the output JSON, byte for byte as Go's encoder writes it.
+pub(super) fn output(
+    out: &mut Vec<u8>,
+    data: Data<'_>,
+    sender: &str,
+    at: SystemTime,
+    request_id: &str,
+) {
     out.extend_from_slice(b"{\"protocol\":\"");
     out.extend_from_slice(OUTPUT_PROTOCOL.as_bytes());
     out.extend_from_slice(b"\",\"data\":\"");
-    escape(&mut out, data);
+    match data {
+        Data::Plain(bytes) => escape(out, bytes),
+        Data::Escaped(text) => out.extend_from_slice(text),
+    }
     out.extend_from_slice(b"\",\"sender\":\"");
-    escape(&mut out, sender.as_bytes());
+    escape(out, sender.as_bytes());
     out.extend_from_slice(b"\",\"time\":\"");
     out.extend_from_slice(time::rfc3339_nano(at).as_bytes());
     out.extend_from_slice(b"\",\"requestid\":\"");
-    escape(&mut out, request_id.as_bytes());
+    escape(out, request_id.as_bytes());
     out.extend_from_slice(b"\"}");
-    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::time::{Duration, UNIX_EPOCH};
+
+    fn output(data: &[u8], sender: &str, at: SystemTime, request_id: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        super::output(&mut out, Data::Plain(data), sender, at, request_id);
+        out
+    }
 
     #[test]
     fn the_output_is_that_of_the_reference() {

@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::record::output;
+use super::record::{Data, output};
 use super::{Input, Record};
 use crate::crypto::random;
 use crate::protocol::event::Event;
 use crate::protocol::limits::{NAME_BYTES_MAX, TRANSPORT_BYTES_MAX};
-use crate::protocol::{Fault, Plain, Reply, Request, Transport, Version, v1, v2};
+use crate::protocol::{Fault, Plain, Reply, Request, Skimmer, Transport, Version, v1, v2};
 use crate::security::{Denied, Provider};
 use crate::util::time;
 
@@ -89,12 +89,24 @@ pub struct Transformer {
     identity: String,
     /// Verifies senders; without it they are believed, as the reference does.
     verifier: Option<Arc<Provider>>,
+    skimmer: Skimmer,
+    /// The output of the last message: its memory is used again.
+    body: Vec<u8>,
 }
+
+/// Memory that is kept for the next output.
+const BODY_BYTES_KEPT: usize = 256 * 1024;
 
 impl Transformer {
     /// For messages of one form.
     pub fn new(form: Form, identity: &str, verifier: Option<Arc<Provider>>) -> Transformer {
-        Transformer { form, identity: identity.to_owned(), verifier }
+        Transformer {
+            form,
+            identity: identity.to_owned(),
+            verifier,
+            skimmer: Skimmer::default(),
+            body: Vec::new(),
+        }
     }
 
     /// What it reads.
@@ -111,21 +123,27 @@ impl Transformer {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn record(&self, input: &Input<'_>, now: SystemTime) -> Result<Record, BadMessage> {
+    pub fn record(&mut self, input: &Input<'_>, now: SystemTime) -> Result<Record, BadMessage> {
         if input.payload.len() > TRANSPORT_BYTES_MAX {
             return Err(BadMessage::TooLarge { bytes: input.payload.len() });
         }
         match self.form {
             Form::Request => self.request(input, now),
             Form::Reply => self.reply(input, now),
-            Form::Lifecycle => lifecycle(input),
+            Form::Lifecycle => lifecycle(input, &mut self.body),
             Form::Raw => Ok(self.raw(input, now)),
         }
     }
 
-    fn request(&self, input: &Input<'_>, now: SystemTime) -> Result<Record, BadMessage> {
+    fn request(&mut self, input: &Input<'_>, now: SystemTime) -> Result<Record, BadMessage> {
+        if self.verifier.is_none()
+            && let Some(skimmed) = self.skimmer.request(input.payload)
+        {
+            let parts = Parts::of(skimmed.request);
+            return Ok(parts.record(Data::Escaped(skimmed.message), input, &mut self.body));
+        }
         let transport = Transport::decode(input.payload)?;
-        let request = match &self.verifier {
+        let mut request = match &self.verifier {
             None => believed_request(&transport)?,
             Some(verifier) => {
                 let verified = verifier.decode_request(&transport, now);
@@ -136,17 +154,11 @@ impl Transformer {
                 request
             }
         };
-        let parts = Parts {
-            sender: request.sender,
-            agent: request.agent,
-            collective: request.collective,
-            request_id: request.id,
-            time: request.time,
-        };
-        Ok(parts.record(&request.message, input))
+        let message = std::mem::take(&mut request.message);
+        Ok(Parts::of(request).record(Data::Plain(&message), input, &mut self.body))
     }
 
-    fn reply(&self, input: &Input<'_>, now: SystemTime) -> Result<Record, BadMessage> {
+    fn reply(&mut self, input: &Input<'_>, now: SystemTime) -> Result<Record, BadMessage> {
         let transport = Transport::decode(input.payload)?;
         let reply = match &self.verifier {
             None => believed_reply(&transport)?,
@@ -161,10 +173,10 @@ impl Transformer {
             request_id: reply.request_id,
             time: reply.time,
         };
-        Ok(parts.record(&reply.message, input))
+        Ok(parts.record(Data::Plain(&reply.message), input, &mut self.body))
     }
 
-    fn raw(&self, input: &Input<'_>, now: SystemTime) -> Record {
+    fn raw(&mut self, input: &Input<'_>, now: SystemTime) -> Record {
         let id = input.message_id.filter(|id| !id.is_empty() && id.len() <= NAME_BYTES_MAX);
         let parts = Parts {
             sender: self.identity.clone(),
@@ -173,11 +185,11 @@ impl Transformer {
             request_id: id.map_or_else(random::request_id, str::to_owned),
             time: now,
         };
-        parts.record(input.payload, input)
+        parts.record(Data::Plain(input.payload), input, &mut self.body)
     }
 }
 
-fn lifecycle(input: &Input<'_>) -> Result<Record, BadMessage> {
+fn lifecycle(input: &Input<'_>, body: &mut Vec<u8>) -> Result<Record, BadMessage> {
     let event = Event::decode(input.payload)?;
     for (field, text) in
         [("id", &event.id), ("identity", &event.identity), ("component", &event.component)]
@@ -194,7 +206,7 @@ fn lifecycle(input: &Input<'_>) -> Result<Record, BadMessage> {
         request_id: event.id,
         time: time::from_unix(event.timestamp),
     };
-    Ok(parts.record(input.payload, input))
+    Ok(parts.record(Data::Plain(input.payload), input, body))
 }
 
 /// Reads a request whose signature is not looked at.
@@ -235,8 +247,21 @@ struct Parts {
 }
 
 impl Parts {
-    fn record(self, data: &[u8], input: &Input<'_>) -> Record {
-        let body = output(data, &self.sender, self.time, &self.request_id).into();
+    fn of(request: Request) -> Parts {
+        Parts {
+            sender: request.sender,
+            agent: request.agent,
+            collective: request.collective,
+            request_id: request.id,
+            time: request.time,
+        }
+    }
+
+    /// The record, whose output is written into `body` first.
+    fn record(self, data: Data<'_>, input: &Input<'_>, body: &mut Vec<u8>) -> Record {
+        body.clear();
+        body.shrink_to(BODY_BYTES_KEPT);
+        output(body, data, &self.sender, self.time, &self.request_id);
         Record {
             id: message_id(&self.request_id, &self.sender),
             sender: self.sender,
@@ -245,7 +270,7 @@ impl Parts {
             time: self.time,
             request_id: self.request_id,
             subject: input.subject.to_owned(),
-            body,
+            body: body.as_slice().into(),
         }
     }
 }

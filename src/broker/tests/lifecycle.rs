@@ -18,8 +18,7 @@ fn those_who_do_not_authenticate_are_closed() {
 
 #[test]
 fn half_open_connections_make_room() {
-    let broker =
-        start(Settings { unadmitted_max: 8, threads: 1, auth_timeout: PATIENCE, ..settings() });
+    let broker = start(Settings { unadmitted_max: 8, threads: 1, ..settings() });
     let mut silent: Vec<_> = (0..30).map(|_| Peer::raw(&broker).0).collect();
     let mut served = Peer::open(&broker);
     eventually("the oldest are dropped", || broker.statistics().connections <= 9);

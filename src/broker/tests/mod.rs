@@ -11,23 +11,30 @@ mod sizes;
 pub(super) mod tls;
 mod websocket;
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::{Broker, Settings};
 use crate::nats::codec::info::ServerInfo;
 
-/// Longest wait for something that must come.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest wait for something that must come: a bound for failures, so that a machine with much else to do is none.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Wait for something that must not come.
 const SILENCE: Duration = Duration::from_millis(60);
 
+/// Nothing happens by the clock: a test that is about a time sets it.
 fn settings() -> Settings {
+    const NEVER: Duration = Duration::from_secs(3600);
     Settings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         server_name: "broker.example".to_owned(),
         threads: 2,
+        auth_timeout: NEVER,
+        tls_timeout: NEVER,
+        ping_interval: NEVER,
+        first_ping: NEVER,
+        write_deadline: NEVER,
         ..Settings::default()
     }
 }
@@ -80,11 +87,15 @@ impl Peer {
         self.expect("PONG\r\n");
     }
 
-    fn fill(&mut self) -> usize {
+    fn read(&mut self) -> io::Result<usize> {
         let mut buffer = [0; 65536];
-        let count = self.socket.read(&mut buffer).unwrap_or(0);
+        let count = self.socket.read(&mut buffer)?;
         self.kept.extend_from_slice(&buffer[..count]);
-        count
+        Ok(count)
+    }
+
+    fn fill(&mut self) -> usize {
+        self.read().unwrap_or(0)
     }
 
     fn line(&mut self) -> String {
@@ -118,7 +129,15 @@ impl Peer {
 
     /// These bytes come, then the end.
     fn expect_end(&mut self, text: &str) {
-        while self.fill() > 0 {}
+        loop {
+            match self.read() {
+                Ok(0) => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => panic!("still open"),
+                // Closed with something unread.
+                Err(_) => break,
+                Ok(_) => {}
+            }
+        }
         assert_eq!(String::from_utf8_lossy(&self.kept), text);
     }
 }

@@ -1,4 +1,4 @@
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -17,7 +17,7 @@ struct Peer {
     address: SocketAddr,
 }
 
-/// Answers each connection with `answer`, after it has read a head that it leaves in `seen`.
+/// Answers each connection with `answer`, after it has read a request that it leaves in `seen`.
 #[allow(clippy::disallowed_methods, reason = "a test server with one client at a time")]
 fn serve(answer: &'static str, seen: Option<flume::Sender<String>>) -> Peer {
     let now = SystemTime::now();
@@ -42,9 +42,7 @@ fn serve(answer: &'static str, seen: Option<flume::Sender<String>>) -> Peer {
         for socket in listener.incoming().map_while(Result::ok) {
             let tls = ServerConnection::new(config.clone()).unwrap();
             let mut stream = StreamOwned::new(tls, socket);
-            let mut bytes = [0; 4096];
-            let Ok(count) = stream.read(&mut bytes) else { continue };
-            let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
+            let Ok(text) = whole_request(&mut stream) else { continue };
             if let Some(seen) = &seen {
                 let _ = seen.send(text);
             }
@@ -57,6 +55,26 @@ fn serve(answer: &'static str, seen: Option<flume::Sender<String>>) -> Peer {
         }
     });
     Peer { issuer, address }
+}
+
+/// One whole request. A socket that is closed with something unread resets the connection, and what was answered is lost
+/// with it.
+fn whole_request(stream: &mut impl Read) -> io::Result<String> {
+    let mut text = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        let read = String::from_utf8_lossy(&text).to_ascii_lowercase();
+        if let Some((head, body)) = read.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            if body.len() >= length.map_or(0, |length| length.parse().unwrap()) {
+                return Ok(String::from_utf8_lossy(&text).into_owned());
+            }
+        }
+        match stream.read(&mut piece)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            count => text.extend_from_slice(&piece[..count]),
+        }
+    }
 }
 
 fn fetcher(issuer: &Issuer, bounds: Bounds) -> Fetcher {
@@ -98,7 +116,9 @@ fn what_is_sent_is_what_was_asked() {
     assert!(!format!("{ask:?}").contains("text"));
     let got = smol::block_on(fetcher(&peer.issuer, Bounds::default()).send(ask)).unwrap();
     assert_eq!(got.status, 200);
-    let head = seen.recv().unwrap().to_ascii_lowercase();
+    let request = seen.recv().unwrap();
+    assert!(request.ends_with("\r\n\r\ntext"), "{request}");
+    let head = request.to_ascii_lowercase();
     assert!(head.starts_with("put /x http/1.1\r\n"), "{head}");
     for line in ["content-type: text/plain", "host: ca.example.net", "content-length: 4"] {
         assert!(head.contains(&format!("{line}\r\n")), "{line} in {head}");

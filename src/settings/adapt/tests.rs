@@ -1,13 +1,20 @@
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::config::Source;
 use crate::settings::Switches;
 
 /// The adapters of a configuration without TLS: names, and what is wrong with them.
-fn load(name: &str, text: &str) -> Vec<(String, Result<Settings, Problem>)> {
-    let path =
-        std::env::temp_dir().join(format!("choria-adapt-{name}-{}.conf", std::process::id()));
+fn load(text: &str) -> Vec<(String, Result<Settings, Problem>)> {
+    // Tests run at once: each call has a file of its own.
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    let name = format!(
+        "choria-adapt-{}-{}.conf",
+        std::process::id(),
+        CALLS.fetch_add(1, Ordering::Relaxed)
+    );
+    let path = std::env::temp_dir().join(name);
     let text = format!(
         "identity = b1\nplugin.choria.use_srv = no\nplugin.security.provider = file\n\
          plugin.security.file.certificate = /nosuch\nplugin.security.file.key = /nosuch\n\
@@ -33,7 +40,7 @@ fn load(name: &str, text: &str) -> Vec<(String, Result<Settings, Problem>)> {
 
 /// What is wrong with the only adapter, called `a`.
 fn wrong(text: &str) -> String {
-    let mut made = load("wrong", &format!("plugin.choria.adapters = a\n{}", prefixed(text)));
+    let mut made = load(&format!("plugin.choria.adapters = a\n{}", prefixed(text)));
     let (_, settings) = made.remove(0);
     settings.err().map(|problem| problem.to_string()).unwrap_or_default()
 }
@@ -49,7 +56,7 @@ fn the_keys_of_the_reference_make_an_adapter() {
     let own = prefixed(
         "type = jetstream\nqueue_len = 7\ningest.topic = mcollective.broadcast.agent.registration\ningest.protocol = request\ningest.workers = 3\nstream.servers = js1:4222, js2:4222\nstream.topic = nodes.%s\nstream.workers = 2\nspool.dir = /var/spool/x\nspool.drop = oldest",
     );
-    let mut made = load("good", &format!("{text}{own}"));
+    let mut made = load(&format!("{text}{own}"));
     let (_, second) = made.pop().expect("two");
     let (_, first) = made.pop().expect("two");
     let first = first.expect("good");
@@ -117,7 +124,7 @@ fn one_broken_adapter_leaves_the_others_alone() {
         )
     };
     let text = format!("plugin.choria.adapters = a, b/c, b, d, a\n{}{}", good("a"), good("d"));
-    let made = load("several", &text);
+    let made = load(&text);
     let problems: Vec<_> = made
         .iter()
         .map(|(name, made)| {

@@ -34,14 +34,14 @@ fn serve(answers: Vec<(u16, &'static str)>) -> (String, flume::Receiver<Asked>) 
             let length = headers.get("content-length").and_then(|text| text.parse().ok());
             let mut body = vec![0; length.unwrap_or(0)];
             reader.read_exact(&mut body).unwrap();
+            let body = String::from_utf8(body).unwrap();
+            // Before the answer: whoever has that may look for what was asked.
+            if sender.send(Asked { line: line.trim().to_owned(), headers, body }).is_err() {
+                break;
+            }
             let (status, text) = answers[number.min(answers.len() - 1)];
             let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n", text.len());
             let _ = socket.write_all(format!("{head}{text}").as_bytes());
-            let body = String::from_utf8(body).unwrap();
-            let asked = Asked { line: line.trim().to_owned(), headers, body };
-            if sender.send(asked).is_err() {
-                break;
-            }
         }
     });
     (url, seen)

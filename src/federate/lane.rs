@@ -11,9 +11,9 @@ use std::time::{Duration, Instant, SystemTime};
 use smol::Executor;
 use smol::future::{self, FutureExt as _};
 
-use super::Side;
 use super::figures::{FederationFigures, Lane as LaneFigures, Stage, Worker};
 use super::transform::{self, Dropped, Onward};
+use super::{LastPassed, Side};
 use crate::nats::client::{Client, Event, Message, Subscription};
 use crate::protocol::passage::{self, Passage};
 use crate::protocol::{Transport, subject};
@@ -37,6 +37,7 @@ pub(super) struct Lane {
     source: Client,
     sink: Client,
     figures: Arc<FederationFigures>,
+    last_passed: Arc<LastPassed>,
     /// For what a peer can cause as often as it likes.
     log: Throttle,
 }
@@ -64,8 +65,14 @@ impl Lane {
             source,
             sink,
             figures,
+            last_passed: Arc::default(),
             log: Throttle::default(),
         })
+    }
+
+    /// When a message was passed on last.
+    pub(super) fn last_passed(&self) -> Arc<LastPassed> {
+        self.last_passed.clone()
     }
 
     /// Works until told to stop. While the other side is not there, this instance leaves the messages to others.
@@ -270,6 +277,7 @@ impl Lane {
         self.append_hop(index, transport, job);
         let bytes = transport.encode();
         log::debug!("federation: passing request={id} targets={}", targets.len());
+        self.last_passed.note();
         for target in targets {
             match self.sink.publish(target, &bytes).await {
                 Ok(()) => Stage::add(&worker.egest.published),

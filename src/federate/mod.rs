@@ -18,9 +18,9 @@ mod target;
 mod transform;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use smol::future::{self, FutureExt as _};
 use smol::{Executor, Task, Timer};
@@ -33,6 +33,9 @@ use lane::Lane;
 
 /// Most workers of one direction: decoding is all they do.
 const WORKERS_MAX: usize = 4;
+/// How long replies to the last request are still carried when the federation broker ends. Longer would help slow actions,
+/// and keep the next instance of a lone federation broker from starting.
+const REPLY_TIME: Duration = Duration::from_secs(10);
 /// How long connections get to take what waits for them when the federation broker ends.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -78,7 +81,7 @@ pub struct Settings {
 /// A running federation broker. Dropping it ends it at once; [`Federation::stop`] lets it pass on what it has.
 pub struct Federation {
     figures: Arc<FederationFigures>,
-    stop: Shutdown,
+    stop: Stop,
     task: Task<()>,
 }
 
@@ -94,7 +97,7 @@ impl Federation {
         let workers = std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX);
         let figures =
             Arc::new(FederationFigures::new(&settings.cluster, &settings.identity, workers));
-        let stop = Shutdown::new();
+        let stop = Stop { requests: Shutdown::new(), replies: Shutdown::new() };
         let run = run(settings, figures.clone(), stop.clone(), executor.clone());
         Federation { figures, stop, task: executor.spawn(run) }
     }
@@ -104,22 +107,51 @@ impl Federation {
         self.figures.clone()
     }
 
-    /// Takes no more messages, passes on those it has, and closes both connections, within a limit.
+    /// Takes no more requests, goes on carrying replies for as long as [`REPLY_TIME`] after the last request, passes on
+    /// what it has, and closes both connections. All within a limit, a quarter of which is kept for the end.
     pub async fn stop(self, limit: Duration) {
-        self.stop.trigger();
+        self.stop.requests.trigger();
+        let cut = async {
+            Timer::after(limit - limit / 4).await;
+            self.stop.replies.trigger();
+            future::pending().await
+        };
         let late = async {
             Timer::after(limit).await;
             log::warn!("federation: stopping took too long, messages may be lost");
         };
-        self.task.or(late).await;
+        self.task.or(cut).or(late).await;
         log::info!("federation: stopped");
+    }
+}
+
+/// What a federation broker stops in turn.
+#[derive(Debug, Clone)]
+struct Stop {
+    requests: Shutdown,
+    replies: Shutdown,
+}
+
+/// When a message was passed on last.
+#[derive(Debug, Default)]
+struct LastPassed(Mutex<Option<Instant>>);
+
+impl LastPassed {
+    fn note(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// How long replies to it, a request, are still waited for.
+    fn time_left(&self) -> Duration {
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.map_or(Duration::ZERO, |last| REPLY_TIME.saturating_sub(last.elapsed()))
     }
 }
 
 async fn run(
     settings: Settings,
     figures: Arc<FederationFigures>,
-    stop: Shutdown,
+    stop: Stop,
     executor: Arc<Executor<'static>>,
 ) {
     let Settings { cluster, identity, federation, collective } = settings;
@@ -129,7 +161,7 @@ async fn run(
         connect(Side::Collective, collective, &figures),
     );
     let stopped = async {
-        stop.wait().await;
+        stop.requests.wait().await;
         None
     };
     let Some((federation, collective)) = async { Some(connecting.await) }.or(stopped).await else {
@@ -141,11 +173,24 @@ async fn run(
             Side::Federation => (federation.clone(), collective.clone()),
             Side::Collective => (collective.clone(), federation.clone()),
         };
-        let lane = Lane::new(from, &cluster, &identity, (source, sink), figures.clone());
-        lane.run(stop.clone(), executor.clone())
+        Lane::new(from, &cluster, &identity, (source, sink), figures.clone())
+    };
+    let (requests, replies) = (lane(Side::Federation), lane(Side::Collective));
+    let asked = requests.last_passed();
+    let requests = async {
+        requests.run(stop.requests.clone(), executor.clone()).await;
+        let left = asked.time_left();
+        if !left.is_zero() {
+            log::info!("federation: taking no more requests, carrying replies for {left:.1?}");
+            let over = async {
+                Timer::after(left).await;
+            };
+            over.or(stop.replies.wait()).await;
+        }
+        stop.replies.trigger();
     };
     // Each of them would go on without the other for ever when a connection is closed for good, which only we do.
-    future::zip(lane(Side::Federation), lane(Side::Collective)).await;
+    future::zip(requests, replies.run(stop.replies.clone(), executor.clone())).await;
     let close = |client: Client| async move {
         if let Err(error) = client.flush(CLOSE_LIMIT).await {
             log::debug!("federation: cannot flush err={error}");

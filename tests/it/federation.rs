@@ -297,6 +297,37 @@ fn an_instance_that_is_killed_is_not_missed() {
 }
 
 #[test]
+fn a_reply_that_is_under_way_at_the_end_arrives() {
+    let (top, bottom) = (Folder::new("federation_end"), Folder::new("federation_end_nodes"));
+    let (federation, collective) = (Broker::start(&top), Broker::start(&bottom));
+    // The only one, so that nobody else carries the reply.
+    let text = lines("fed1.example.net", "eu", federation.port, collective.port)
+        + "plugin.choria.network.soft_shutdown_timeout = 12\n";
+    let mut lone = federate(&top, "fed1", &secured(&text, "fed1.example.net"));
+    let server = start_server(&bottom, "n1.example.net", collective.port);
+    let client = client(&top, federation.port, "eu");
+    let nodes = top.write("nodes.txt", "n1.example.net\n").display().to_string();
+    let ask = |timeout: &str| {
+        client.run(&["rpc", "rpcutil", "ping", "--nodes", &nodes, "--timeout", timeout])
+    };
+    // A node that takes its time.
+    server.process.signal("STOP");
+    thread::scope(|scope| {
+        let asked = scope.spawn(|| ask("20"));
+        lone.wait_for_line("federation: passing request=");
+        lone.signal("TERM");
+        lone.wait_for_line("federation: taking no more requests, carrying replies for ");
+        server.process.signal("CONT");
+        let done = asked.join().expect("it ends");
+        assert_eq!(done.code, 0, "{done:?}");
+    });
+    assert_ne!(ask("1").code, 0, "{}", lone.output());
+    assert_eq!(lone.wait(), 0, "{}", lone.output());
+    assert!(lone.output().contains("federation: stopped"), "{}", lone.output());
+    assert_eq!(lone.output().matches("federation: passing request=").count(), 2);
+}
+
+#[test]
 fn a_side_that_is_lost_is_left_to_others_and_found_again() {
     let (top, bottom) = (Folder::new("federation_lost"), Folder::new("federation_lost_nodes"));
     let federation = Broker::start(&top);

@@ -146,7 +146,7 @@ impl Transformer {
         let mut request = match &self.verifier {
             None => believed_request(&transport)?,
             Some(verifier) => {
-                let verified = verifier.decode_request(&transport, now);
+                let verified = verifier.decode_registration(&transport, now);
                 let request = verified.map_err(BadMessage::Denied)?.request;
                 if request.is_expired(now) {
                     return Err(BadMessage::Expired { sender: request.sender });

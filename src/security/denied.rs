@@ -160,6 +160,13 @@ pub enum Denied {
         /// The caller id in the token.
         proven: String,
     },
+    /// A node says something about another one.
+    NodeMismatch {
+        /// The sender in the request.
+        claimed: String,
+        /// The name in its certificate or token.
+        proven: String,
+    },
     /// A reply has a signature without a token, or the other way round.
     ReplyHalfSigned {
         /// Who it claims to be from.
@@ -342,6 +349,12 @@ impl fmt::Display for Denied {
             Denied::TokenMismatch { claimed, proven } => {
                 write!(f, "refused caller {}: the token is for {}", Plain(claimed), Plain(proven))
             }
+            Denied::NodeMismatch { claimed, proven } => write!(
+                f,
+                "refused registration data of {}: it was signed by {}",
+                Plain(claimed),
+                Plain(proven)
+            ),
             Denied::ReplyHalfSigned { sender } => write!(
                 f,
                 "refused a reply of {}: of signature and token it has only one",

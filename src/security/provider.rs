@@ -22,6 +22,8 @@ use crate::tokens::{ClientClaims, Trust};
 
 /// Requests to this agent are proven by what they hold, not by a signature.
 const SIGNER_AGENT: &str = "aaa_signer";
+/// Requests to this agent are what nodes say about themselves.
+pub(super) const REGISTRATION_AGENT: &str = "registration";
 
 /// Why a request of ours cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +84,29 @@ impl std::error::Error for SignError {}
 impl From<Fault> for SignError {
     fn from(fault: Fault) -> Self {
         SignError::Request(fault)
+    }
+}
+
+/// Whose requests are believed when their signature is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// Those of callers.
+    Callers,
+    /// What nodes say about themselves as well.
+    CallersAndNodes,
+}
+
+impl Whose {
+    /// Whether `request` is what the node of this proven name says about itself. A node speaks for nobody else.
+    pub(super) fn includes(self, request: &Request, node: &str) -> Result<bool, Denied> {
+        if self == Whose::Callers || request.agent != REGISTRATION_AGENT {
+            return Ok(false);
+        }
+        if request.sender != node {
+            let (claimed, proven) = (request.sender.clone(), node.to_owned());
+            return Err(Denied::NodeMismatch { claimed, proven });
+        }
+        Ok(true)
     }
 }
 
@@ -319,11 +344,21 @@ impl Provider {
         data: &[u8],
         now: SystemTime,
     ) -> Result<Verified, Denied> {
+        self.verify_of(Whose::Callers, version, data, now)
+    }
+
+    fn verify_of(
+        &self,
+        whose: Whose,
+        version: Version,
+        data: &[u8],
+        now: SystemTime,
+    ) -> Result<Verified, Denied> {
         match (&self.engine, version) {
             (Engine::Certificates(engine), Version::V1) => {
                 let secure = v1::SecureRequest::decode(data)?;
                 if self.settings.security_on {
-                    engine.verify(&secure, now)
+                    engine.verify(&secure, whose, now)
                 } else {
                     x509::Engine::believe(&secure)
                 }
@@ -331,7 +366,7 @@ impl Provider {
             (Engine::Tokens(engine), Version::V2) => {
                 let secure = v2::SecureRequest::decode(data)?;
                 if self.settings.security_on {
-                    engine.verify(secure, now)
+                    engine.verify(secure, whose, now)
                 } else {
                     token::Engine::believe(secure)
                 }
@@ -366,7 +401,30 @@ impl Provider {
         transport: &Transport,
         now: SystemTime,
     ) -> Result<Verified, Denied> {
-        let mut verified = self.verify(transport.version, &transport.data, now)?;
+        self.decode_of(Whose::Callers, transport, now)
+    }
+
+    /// The same for who only takes notes: nodes are believed as well in what they say about themselves. It is a request
+    /// to the agent `registration` that names the node as sender and as caller, signed by its certificate or token,
+    /// whatever the list of callers says. Nothing may be done because of it.
+    ///
+    /// # Errors
+    /// Why it is not believed.
+    pub fn decode_registration(
+        &self,
+        transport: &Transport,
+        now: SystemTime,
+    ) -> Result<Verified, Denied> {
+        self.decode_of(Whose::CallersAndNodes, transport, now)
+    }
+
+    fn decode_of(
+        &self,
+        whose: Whose,
+        transport: &Transport,
+        now: SystemTime,
+    ) -> Result<Verified, Denied> {
+        let mut verified = self.verify_of(whose, transport.version, &transport.data, now)?;
         verified.request.federation.clone_from(&transport.federation);
         verified.request.hops.clone_from(&transport.hops);
         Ok(verified)

@@ -207,6 +207,68 @@ fn callers_by_their_certificates() {
     assert!(matches!(allow, Denied::NotAllowed { .. }), "{allow}");
 }
 
+/// What an adapter says to a request that a certificate of `name` signs.
+fn noted(
+    from: &Issuer,
+    name: &str,
+    change: fn(&mut Request),
+    then: fn(&mut SecureRequest),
+) -> Result<String, Denied> {
+    let node = provider(name, &issue(from, name, |_| ()), |_| ());
+    let mut request = a_request(&node.caller());
+    (request.agent, request.sender) = ("registration".to_owned(), name.to_owned());
+    change(&mut request);
+    let mut secure = secured(&node, &request);
+    then(&mut secure);
+    let transport = Transport::new(Version::V1, secure.encode().unwrap(), name);
+    let noted = verifying_server().decode_registration(&transport, now())?;
+    Ok(noted.request.sender)
+}
+
+#[test]
+fn nodes_are_believed_in_what_they_say_about_themselves() {
+    let root = authority();
+    let node = "n1.example.net";
+    assert_eq!(noted(root, node, |_| (), |_| ()), Ok(node.to_owned()));
+    let denied = |from, change, then| noted(from, node, change, then).unwrap_err().to_string();
+    for (change, expected) in [
+        // Anything else is for callers.
+        (
+            (|r| r.agent = "rpcutil".to_owned()) as fn(&mut Request),
+            "refused caller n1.example.net: it fits no pattern of the allow list",
+        ),
+        (
+            |r| r.caller = "choria=n2.example.net".to_owned(),
+            "refused caller n2.example.net: the certificate is for n1.example.net",
+        ),
+        (
+            |r| r.sender = "n2.example.net".to_owned(),
+            "refused registration data of n2.example.net: it was signed by n1.example.net",
+        ),
+    ] {
+        assert_eq!(denied(root, change, |_| ()), expected);
+    }
+    assert_eq!(
+        denied(root, |_| (), |s| s.message = s.message.replace("\"ttl\":60", "\"ttl\":61")),
+        "refused a request of n1.example.net: the signature does not fit the request"
+    );
+    let other = Issuer::new_p256("Other CA", now()).unwrap();
+    assert_eq!(
+        denied(&other, |_| (), |_| ()),
+        "refused certificate n1.example.net: its issuer Other CA leads to no trusted CA"
+    );
+    // Callers and privileged certificates say whatever they say elsewhere.
+    let apart: fn(&mut Request) = |r| r.sender = "n2.example.net".to_owned();
+    assert_eq!(noted(root, "a.mcollective", apart, |_| ()), Ok("n2.example.net".to_owned()));
+    let privileged: fn(&mut Request) = |r| {
+        (r.sender, r.caller) = ("n2.example.net".to_owned(), "choria=n2.example.net".to_owned());
+    };
+    assert_eq!(
+        noted(root, "b.privileged.mcollective", privileged, |_| ()),
+        Ok("n2.example.net".to_owned())
+    );
+}
+
 #[test]
 fn altered_requests_are_refused() {
     let alice = issue(authority(), "a.mcollective", |_| ());

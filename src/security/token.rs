@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use super::login::Login;
+use super::provider::Whose;
 use super::{Denied, Settings, SignError, Verified};
 use crate::crypto::ed25519::PublicKey;
 use crate::crypto::hash;
@@ -99,6 +100,7 @@ impl Engine {
     pub(super) fn verify(
         &self,
         secure: SecureRequest,
+        whose: Whose,
         now: SystemTime,
     ) -> Result<Verified, Denied> {
         let trust = &*self.trust().ok_or(Denied::NoTrust)?;
@@ -111,15 +113,18 @@ impl Engine {
         };
         let request = Request::decode(Version::V2, &secure.request)?;
         let privileged = secure.signer.is_some();
-        let token = token.ok_or_else(|| Denied::ServerCaller { caller: request.caller.clone() })?;
+        let token = match token {
+            Signed::Client(token) => token,
+            Signed::Server(identity) => return node(secure, request, &identity, whose),
+        };
         // Whoever signs for others may say any caller: it knows more about them than their tokens. Its signature does
         // not cover the token, though, so that another one may have been put beside the request.
         let is_free = privileged && !self.signed_caller_is_holder;
         let is_holder = token.caller == request.caller
             || (privileged && as_signed(&token.caller) == request.caller);
         if !is_free && !is_holder {
-            let claimed = request.caller;
-            return Err(Denied::TokenMismatch { claimed, proven: token.caller });
+            let (claimed, proven) = (request.caller, token.caller.clone());
+            return Err(Denied::TokenMismatch { claimed, proven });
         }
         Ok(Verified {
             request,
@@ -127,7 +132,7 @@ impl Engine {
             signature: secure.signature,
             fingerprint: hash::sha256(token.caller.as_bytes()),
             certificate_pem: String::new(),
-            token: Some(Arc::new(token)),
+            token: Some(token),
         })
     }
 
@@ -170,12 +175,39 @@ impl Engine {
     }
 }
 
-/// The caller's own signature. No claims when it is a server's, which may sign but not ask.
-fn direct(
-    trust: &Trust,
-    secure: &SecureRequest,
-    now: SystemTime,
-) -> Result<Option<ClientClaims>, Denied> {
+/// Who has proven to have signed.
+enum Signed {
+    Client(Arc<ClientClaims>),
+    /// The server of this identity, which may sign but not ask.
+    Server(String),
+}
+
+/// What a server may say: only about itself, and only where nodes are listened to.
+fn node(
+    secure: SecureRequest,
+    request: Request,
+    identity: &str,
+    whose: Whose,
+) -> Result<Verified, Denied> {
+    if !whose.includes(&request, identity)? {
+        return Err(Denied::ServerCaller { caller: request.caller });
+    }
+    if request.caller != identity {
+        let (claimed, proven) = (request.caller, identity.to_owned());
+        return Err(Denied::TokenMismatch { claimed, proven });
+    }
+    Ok(Verified {
+        request,
+        privileged: false,
+        signature: secure.signature,
+        fingerprint: hash::sha256(identity.as_bytes()),
+        certificate_pem: String::new(),
+        token: None,
+    })
+}
+
+/// The signature of who makes the request.
+fn direct(trust: &Trust, secure: &SecureRequest, now: SystemTime) -> Result<Signed, Denied> {
     let caller = || claimed(&secure.caller);
     let refused = |reason| Denied::Token { caller: caller(), reason };
     let purpose =
@@ -184,7 +216,7 @@ fn direct(
         let claims = trust.server(&secure.caller, now).map_err(refused)?;
         let key = claims.common.holder_key().map_err(refused)?;
         check_signature(&key, secure)?;
-        return Ok(None);
+        return Ok(Signed::Server(claims.identity.clone()));
     }
     let claims = trust.client(&secure.caller, now).map_err(refused)?;
     if claims.permissions.signed_fleet_management {
@@ -195,7 +227,7 @@ fn direct(
     }
     let key = claims.common.holder_key().map_err(refused)?;
     check_signature(&key, secure)?;
-    Ok(Some(claims.into_claims()))
+    Ok(Signed::Client(Arc::new(claims.into_claims())))
 }
 
 /// The signature of somebody who may sign for others.
@@ -204,7 +236,7 @@ fn delegated(
     secure: &SecureRequest,
     signer: &str,
     now: SystemTime,
-) -> Result<Option<ClientClaims>, Denied> {
+) -> Result<Signed, Denied> {
     let caller = || claimed(&secure.caller);
     let refused = |reason| Denied::Delegation { caller: caller(), signer: claimed(signer), reason };
     let both = trust.delegated(&secure.caller, signer, now).map_err(refused)?;
@@ -215,7 +247,7 @@ fn delegated(
     let key = both.signer.common.holder_key().map_err(refused)?;
     check_signature(&key, secure)?;
     log::debug!("security: request of {} signed by {}", caller(), claimed(signer));
-    Ok(Some(both.caller.into_claims()))
+    Ok(Signed::Client(Arc::new(both.caller.into_claims())))
 }
 
 fn check_signature(key: &PublicKey, secure: &SecureRequest) -> Result<(), Denied> {

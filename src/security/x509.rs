@@ -7,6 +7,7 @@ use data_encoding::BASE64;
 
 use super::authority::{Authority, Presented};
 use super::caller::{self, Patterns};
+use super::provider::{REGISTRATION_AGENT, Whose};
 use super::setup::{self, What};
 use super::{Denied, Settings, SignError, Verified};
 use crate::crypto::{hash, rsa};
@@ -17,7 +18,6 @@ use crate::protocol::{Request, Version, base64_decode};
 const INSECURE: &str = "insecure";
 /// The same for registration data of a server that cannot sign.
 const INSECURE_REGISTRATION: &str = "insecure registration";
-const REGISTRATION_AGENT: &str = "registration";
 
 /// What proves callers by certificates.
 pub(super) struct Engine {
@@ -117,6 +117,7 @@ impl Engine {
     pub(super) fn verify(
         &self,
         secure: &SecureRequest,
+        whose: Whose,
         now: SystemTime,
     ) -> Result<Verified, Denied> {
         let request = Request::decode(Version::V1, secure.message.as_bytes())?;
@@ -125,7 +126,7 @@ impl Engine {
         }
         let name = caller::name(&request.caller)?;
         let presented = Presented::from_pem(secure.pubcert.as_bytes(), &request.caller)?;
-        let privileged = self.check_caller(name, &presented, now)?;
+        let privileged = self.check_caller((name, &request), whose, &presented, now)?;
         let signature = base64_decode(secure.signature.as_bytes())
             .ok_or_else(|| Denied::SignatureEncoding { name: name.to_owned() })?;
         let public_key = presented.leaf.public_key_der();
@@ -149,7 +150,8 @@ impl Engine {
     /// Whether the certificate may make requests as `name`; says whether it is privileged to.
     fn check_caller(
         &self,
-        name: &str,
+        (name, request): (&str, &Request),
+        whose: Whose,
         presented: &Presented,
         now: SystemTime,
     ) -> Result<bool, Denied> {
@@ -159,7 +161,7 @@ impl Engine {
             return Ok(true);
         }
         verify_presented(self.authority.as_deref(), presented, Some(name), now)?;
-        if !self.allowed.matches(name) {
+        if !self.allowed.matches(name) && !whose.includes(request, name)? {
             return Err(Denied::NotAllowed { name: name.to_owned() });
         }
         Ok(false)

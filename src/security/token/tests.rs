@@ -203,6 +203,41 @@ fn servers_sign_well_and_may_ask_nothing() {
 }
 
 #[test]
+fn servers_are_believed_in_what_they_say_about_themselves() {
+    let noted = |seed, change: fn(&mut Request)| {
+        let mut data = request("n1");
+        (data.agent, data.sender) = ("registration".to_owned(), "n1".to_owned());
+        change(&mut data);
+        let text = data.encode().unwrap();
+        let secure = SecureRequest {
+            signature: key(seed).sign(text.as_bytes()).to_vec(),
+            request: text.into_bytes(),
+            caller: server_token("n1", 9, |_| ()),
+            signer: None,
+        };
+        let transport = Transport::new(Version::V2, secure.encode().unwrap(), "n1");
+        said(server().decode_registration(&transport, now()))
+    };
+    assert_eq!(noted(9, |_| ()), "believed n1");
+    for (seed, change, expected) in [
+        (
+            2,
+            (|_| ()) as fn(&mut Request),
+            "refused a request of n1: the signature does not fit the request",
+        ),
+        (9, |r| r.caller = "n2".to_owned(), "refused caller n2: the token is for n1"),
+        (9, |r| r.sender = "n2".to_owned(), "refused registration data of n2: it was signed by n1"),
+        (
+            9,
+            |r| r.agent = "rpcutil".to_owned(),
+            "refused a request of n1: servers make no requests",
+        ),
+    ] {
+        assert_eq!(noted(seed, change), expected);
+    }
+}
+
+#[test]
 fn what_was_received_is_what_counts() {
     let ann = client(&client_token("up=ann", 2, |_| ()), 2);
     assert_eq!(ann.caller(), "up=ann");

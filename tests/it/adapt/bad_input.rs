@@ -2,27 +2,12 @@
 
 use std::time::Duration;
 
-use choria::protocol::{Request, Transport, Version};
-use choria::security::{Kind, Provider, Settings};
+use choria::protocol::{Transport, Version};
 
-use super::super::support::{Folder, Leaf, Pki, wait_for};
+use super::super::support::{Folder, wait_for};
 use super::world::{
     Running, Streams, TOPIC, adapter, make_stream, registration, until, with_client,
 };
-
-/// A request that this certificate signs.
-fn signed(pki: &Pki, leaf: &Leaf, name: &str) -> Vec<u8> {
-    let mut settings = Settings::new(Kind::File, name);
-    settings.certificate = leaf.certificate.clone();
-    settings.key = leaf.key.clone();
-    settings.ca = pki.ca.clone();
-    let provider = Provider::open(settings).expect("opens");
-    let now = std::time::SystemTime::now();
-    let mut request =
-        Request::new("registration", "mcollective", "n1", &format!("choria={name}"), now);
-    request.message = b"{}".to_vec();
-    provider.encode_request(&request, "dev.null").expect("is signed").encode()
-}
 
 #[test]
 fn malformed_messages_are_counted_and_others_pass() {
@@ -81,47 +66,4 @@ fn malformed_messages_are_counted_and_others_pass() {
     let said = adapter.process.output();
     assert!(said.contains("message not used adapter=inv"), "{said}");
     assert!(said.contains("messages dropped adapter=raw count=1 reason=refused"), "{said}");
-}
-
-#[test]
-fn signatures_are_verified_by_request() {
-    let folder = Folder::new("adapt_signatures");
-    let streams = Streams::start(&folder, "both", true);
-    make_stream(streams.port, true);
-    let lines = format!(
-        "plugin.choria.middleware_hosts = localhost:{}\nplugin.choria.adapters = inv\n\
-         plugin.choria.security.certname_whitelist = /.+/\n{}",
-        streams.port,
-        adapter("inv", streams.port, "ingest.verify = true")
-    );
-    let adapter = Running::start(&folder, true, &lines);
-    let shared = Pki::shared();
-    let other = Pki::new("adapt-other");
-    let name = "alice.mcollective";
-    let good = signed(shared, &shared.leaf(name), name);
-    let foreign = signed(&other, &other.leaf(name), name);
-    let (unsigned, _) = registration(1, b"{}");
-    let mut damaged = good.clone();
-    let middle = damaged.len() / 2;
-    damaged[middle] = if damaged[middle] == b'A' { b'B' } else { b'A' };
-    let messages = [foreign, unsigned.encode(), damaged, good];
-    let lines: String = messages
-        .iter()
-        .map(|message| format!("{TOPIC} {}\n", data_encoding::BASE64.encode(message)))
-        .collect();
-    let file = folder.write("publish", &lines).display().to_string();
-    let files = super::world::tls_files();
-    let [ca, certificate, key] = &files;
-    super::world::reader(&[
-        "publish",
-        &super::world::url(streams.port, true),
-        &file,
-        ca,
-        certificate,
-        key,
-    ]);
-    until("all messages", 4, || adapter.received("inv", "input"));
-    until("the good one", 1, || adapter.delivered("inv"));
-    let said = adapter.process.output();
-    assert_eq!(adapter.errors("inv", "input"), 3, "{said}");
 }

@@ -4,4 +4,5 @@ mod bad_input;
 mod check;
 mod killed;
 mod streams;
+mod verified;
 mod world;

@@ -7,7 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
+use choria::crypto::crl::{self, Entry, Reason};
 use choria::crypto::issue::{Authority, LeafRequest};
+use choria::crypto::x509::Certificate;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 /// An authority and the leaf certificates it has issued, as files.
 pub struct Pki {
@@ -83,6 +87,18 @@ impl Pki {
         fs::set_permissions(&leaf.key, private).expect("file can be made private");
         leaves.insert(file.to_owned(), leaf.clone());
         leaf
+    }
+
+    /// A list that revokes these, PEM.
+    pub fn revocation_list(&self, revoked: &[&Leaf]) -> String {
+        let now = SystemTime::now();
+        let entry = |leaf: &&Leaf| {
+            let der = CertificateDer::from_pem_file(&leaf.certificate).expect("a certificate");
+            let read = Certificate::from_der(&der).expect("a certificate");
+            Entry { serial: read.serial().to_vec(), since: now, reason: Reason::Unspecified }
+        };
+        let entries: Vec<_> = revoked.iter().map(entry).collect();
+        crl::sign(&self.authority, &entries, 1, now, DAY).expect("the list can be signed")
     }
 
     /// The configuration lines that make `leaf` the certificate of a process.

@@ -89,7 +89,7 @@ impl Prepared {
             let inside = router.map(|router| inside(config, router));
             let flush_limit = shutdown_limit(config).min(FLUSH_LIMIT_MAX);
             let insecure = self.insecure;
-            let own = settings::opened(config, &env, insecure);
+            let own = settings::outgoing(config, &env, insecure);
             security.extend(own.as_ref().ok().cloned());
             let around = Around { config, env: &env, insecure, security: own, inside, flush_limit };
             Adapters::start(&around)

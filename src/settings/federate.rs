@@ -1,17 +1,15 @@
 //! The settings of the federation broker, and the federations of a client.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use super::connection::{Brokers, connection_to};
-use super::{Insecure, Problem, opened, provider, security};
+use super::{Insecure, Problem, outgoing};
 use crate::config::{Config, Environment};
 use crate::federate::Settings;
 use crate::nats::client::{Initial, Inside, Options};
 use crate::nats::subject;
 use crate::net::servers::{Server, ServerList};
-use crate::security::{Holder, Provider, TokenFiles, TokenKeys, Use};
-use crate::tokens::{Purpose, Unverified};
+use crate::security::{Provider, Use};
 
 const CLUSTER: &str = "plugin.choria.federation.cluster";
 const COLLECTIVES: &str = "plugin.choria.federation.collectives";
@@ -103,35 +101,6 @@ fn check(config: &Config) -> Result<(), Problem> {
     Ok(())
 }
 
-/// What the connections prove themselves with. Brokers need no token, federation brokers do where networks want one.
-fn outgoing(
-    config: &Config,
-    env: &Environment,
-    insecure: Insecure,
-) -> Result<Arc<Provider>, Problem> {
-    if config.security.provider != "choria" || config.logins.token.is_none() {
-        return opened(config, env, insecure);
-    }
-    let mut settings = security(config, env, insecure)?;
-    settings.token = Some(TokenFiles {
-        token: config.logins.token.clone().unwrap_or_default(),
-        seed: config.logins.seed.clone().unwrap_or_default(),
-        keys: TokenKeys::Provider,
-        holder: holder(config.logins.token.as_deref()),
-    });
-    provider(settings)
-}
-
-/// A federation broker may have the token of a client, whose subjects fit, or of a server, as the reference wants it.
-fn holder(file: Option<&Path>) -> Holder {
-    // What cannot be read here is complained about where the token is used.
-    let text = file.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
-    match Unverified::parse(text.trim()).map(|token| token.claims().purpose()) {
-        Ok(Some(Purpose::Server)) => Holder::Server,
-        _ => Holder::Client,
-    }
-}
-
 /// The names of federations, each once, in their order.
 ///
 /// # Errors
@@ -159,6 +128,8 @@ fn is_token(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::config::Source;
 

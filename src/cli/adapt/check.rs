@@ -80,7 +80,7 @@ pub async fn check(context: &Context, file: &Path, json: bool) -> Result<Exit, F
                 config: &config,
                 env: &env,
                 insecure,
-                security: settings::opened(&config, &env, insecure),
+                security: settings::outgoing(&config, &env, insecure),
                 inside: None,
                 flush_limit: FLUSH_LIMIT,
             };

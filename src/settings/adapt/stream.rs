@@ -79,6 +79,8 @@ fn target(wanted: &Wanted<'_>, section: &Section<'_>) -> Result<(Options, String
     options.servers = ServerList::fixed(servers);
     if !section.flag("tls") && options.tls.take().is_some() {
         log::warn!("adapt: TLS is off: {} is written to in clear", hosts.join(", "));
+        // A token is for brokers, and those look at it over TLS only.
+        options.credentials = None;
     }
     if let Some(user) = section.text("user") {
         options.user = Some(user);

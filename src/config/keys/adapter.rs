@@ -31,7 +31,7 @@ pub(super) const KEYS: &[Key] = &[
         "plugin.choria.adapter.*.ingest.verify",
         Boolean,
         "false",
-        "Take only messages whose sender can be verified as a server would verify a caller",
+        "Take only messages that can be verified: of callers as a server does it, and registration data of the nodes themselves",
     ),
     key(
         "plugin.choria.adapter.*.ingest.workers",

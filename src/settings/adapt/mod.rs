@@ -22,7 +22,7 @@ use crate::config::{BadSetting, Config, Environment, Section};
 use crate::nats::client::{Inside, Options};
 use crate::nats::subject;
 use crate::net::servers::{Server, ServerList};
-use crate::security::Provider;
+use crate::security::{Kind, Provider};
 
 /// Words for the kinds of sinks, as they stand in `type`.
 pub const KINDS: &[&str] =
@@ -188,6 +188,9 @@ fn ingest(wanted: &Wanted<'_>) -> Result<Ingest, Problem> {
     if is_verified && around.insecure.no_protocol_security {
         return Err(section.refuse("ingest.verify", "= true: protocol security is off").into());
     }
+    if is_verified {
+        check_verifier(section, &wanted.security, form)?;
+    }
     let verifier = is_verified.then(|| wanted.security.clone());
     let transformer = Transformer::new(form, &around.config.identity, verifier);
     let executor = wanted.executor.clone();
@@ -199,6 +202,27 @@ fn ingest(wanted: &Wanted<'_>) -> Result<Ingest, Problem> {
         None => connection(around.config, around.env, &wanted.security, executor)?,
     };
     Ok(Ingest { topic, transformer, connection })
+}
+
+/// Without anybody to vouch for them, every message would be refused, or its signature believed.
+fn check_verifier(
+    section: &Section<'_>,
+    security: &Provider,
+    form: Form,
+) -> Result<(), BadSetting> {
+    let settings = security.settings();
+    let reason = match settings.kind {
+        Kind::Choria if settings.trust.is_none() => {
+            "= true: it is not configured whose tokens are believed, set plugin.security.issuer.names and the key of each issuer, or plugin.security.choria.trusted_signers"
+        }
+        Kind::Choria => return Ok(()),
+        // Replies of the first version hold a checksum only.
+        _ if form == Form::Request && security.authority().is_none() => {
+            "= true: there is no CA certificate to verify requests with"
+        }
+        _ => return Ok(()),
+    };
+    Err(section.refuse("ingest.verify", reason))
 }
 
 fn spool(section: &Section<'_>) -> Option<SpoolSettings> {

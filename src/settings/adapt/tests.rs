@@ -110,6 +110,10 @@ fn what_is_wrong_is_named_with_its_place_and_what_is_allowed() {
             "type = nats\ningest.topic = a\ningest.protocol = raw\ningest.verify = yes",
             "ingest.verify = true is not possible with ingest.protocol = raw",
         ),
+        (
+            "type = nats\ningest.topic = a\ningest.protocol = request\ningest.verify = yes",
+            "ingest.verify = true: there is no CA certificate to verify requests with",
+        ),
     ] {
         let wrong = wrong(text);
         assert!(wrong.contains(expected), "{text}: {wrong}");

@@ -5,6 +5,7 @@
 
 mod bare;
 mod peers;
+mod sink;
 mod stalled;
 mod throughput;
 
@@ -23,8 +24,11 @@ fn main() -> ExitCode {
         ["stalled"] => stalled::run(180),
         [] => throughput::run(3, 300_000),
         ["throughput", rounds, count] => throughput::run(number(rounds), number(count)),
+        ["sink", count, keys @ ..] if !keys.is_empty() => sink::run(number(count), keys),
         _ => {
-            eprintln!("usage: bench-adapt [throughput ROUNDS MESSAGES | stalled [SECONDS]]");
+            eprintln!(
+                "usage: bench-adapt [throughput ROUNDS MESSAGES | stalled [SECONDS] | sink MESSAGES KEY=VALUE...]"
+            );
             false
         }
     };

@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use async_io::Timer;
 
+use choria::nats::client::Client;
+
 use crate::peers::{
-    Folder, LIMIT, TOPIC, WIRE_BYTES, adapter, figure, free_port, make_stream, nats_server, stored,
-    transport, with_client,
+    Folder, LIMIT, Peer, TOPIC, WIRE_BYTES, adapter, figure, free_port, make_stream, nats_server,
+    stored, transport, with_client,
 };
 
 /// What has to be reached.
@@ -15,8 +17,12 @@ const PER_CPU_SECOND_MIN: f64 = 50_000.0;
 /// The part of the bare loop's figure that has to be reached.
 const RATIO_MIN: f64 = 0.6;
 const IN_FLIGHT: u64 = 500;
+/// The key for as many messages in memory as may be on their way.
+pub const QUEUE: &str = "plugin.choria.adapter.bench.queue_len = 10000\n";
 /// Messages that may be on their way to the stream: below what makes anybody drop any.
 const AHEAD_MAX: u64 = 8_000;
+/// Time between two looks at what was delivered.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Measures in alternating rounds; says whether both bars are reached.
 pub fn run(rounds: u64, count: u64) -> bool {
@@ -68,48 +74,53 @@ fn adapted(messages: &[Vec<u8>], count: u64) -> f64 {
     let ((_from, source), (_to, target)) = (nats_server(&folder.0), nats_server(&folder.0));
     let pages = free_port();
     with_client(target, async |client| make_stream(&client).await);
-    let adapter = adapter(
-        &folder.0,
-        source,
-        target,
-        pages,
-        "plugin.choria.adapter.bench.queue_len = 10000\n",
-    );
-    with_client(source, async |publisher| {
-        // The first one that gets through shows that it listens.
-        let started = Instant::now();
-        let mut through = 0;
-        while through == 0 {
-            assert!(started.elapsed() < LIMIT, "the adapter does not deliver");
-            publisher.publish(TOPIC, &messages[0]).await.expect("is published");
-            Timer::after(Duration::from_millis(100)).await;
-            through = published(pages);
+    let adapter = adapter(&folder.0, source, target, pages, QUEUE);
+    let (spent, _) = with_client(source, async |publisher| {
+        driven(&publisher, messages, &adapter, pages, count).await
+    });
+    with_client(target, async |client| {
+        assert!(stored(&client).await > 0, "the stream has nothing");
+    });
+    count as f64 / spent.as_secs_f64()
+}
+
+/// Has an adapter deliver so many messages; the CPU time it needed, and the time by the clock.
+pub async fn driven(
+    publisher: &Client,
+    messages: &[Vec<u8>],
+    adapter: &Peer,
+    pages: u16,
+    count: u64,
+) -> (Duration, Duration) {
+    // The first one that gets through shows that it listens.
+    let started = Instant::now();
+    let mut through = 0;
+    while through == 0 {
+        assert!(started.elapsed() < LIMIT, "the adapter does not deliver");
+        publisher.publish(TOPIC, &messages[0]).await.expect("is published");
+        Timer::after(Duration::from_millis(100)).await;
+        through = published(pages);
+    }
+    let (before, started) = (adapter.cpu(), Instant::now());
+    let mut sent = 0;
+    while sent < count {
+        let done = published(pages).saturating_sub(through);
+        let room = AHEAD_MAX.saturating_sub(sent.saturating_sub(done)).min(count - sent);
+        for _ in 0..room {
+            publish_unique(publisher, messages, sent).await;
+            sent += 1;
         }
-        let before = adapter.cpu();
-        let mut sent = 0;
-        while sent < count {
-            let done = published(pages).saturating_sub(through);
-            let room = AHEAD_MAX.saturating_sub(sent.saturating_sub(done)).min(count - sent);
-            for _ in 0..room {
-                publish_unique(&publisher, messages, sent).await;
-                sent += 1;
-            }
-            Timer::after(Duration::from_millis(50)).await;
-        }
-        let started = Instant::now();
-        while published(pages) < through + count {
-            let done = published(pages);
-            assert!(started.elapsed() < LIMIT, "{done} of {count} were delivered");
-            Timer::after(Duration::from_millis(50)).await;
-        }
-        let spent = adapter.cpu() - before;
-        let lost = figure(pages, "choria_adapter_dropped_msgs");
-        assert_eq!(lost, 0, "messages were dropped");
-        with_client(target, async |client| {
-            assert!(stored(&client).await > 0, "the stream has nothing");
-        });
-        count as f64 / spent.as_secs_f64()
-    })
+        Timer::after(LOOK_EVERY).await;
+    }
+    let waiting = Instant::now();
+    while published(pages) < through + count {
+        let done = published(pages);
+        assert!(waiting.elapsed() < LIMIT, "{done} of {count} were delivered");
+        Timer::after(LOOK_EVERY).await;
+    }
+    let spent = (adapter.cpu() - before, started.elapsed());
+    assert_eq!(figure(pages, "choria_adapter_dropped_msgs"), 0, "messages were dropped");
+    spent
 }
 
 fn published(pages: u16) -> u64 {
@@ -117,11 +128,7 @@ fn published(pages: u16) -> u64 {
 }
 
 /// Messages repeat after a while, and the stream takes a repeated one for a duplicate: it costs the adapter the same.
-async fn publish_unique(
-    publisher: &choria::nats::client::Client,
-    messages: &[Vec<u8>],
-    number: u64,
-) {
+async fn publish_unique(publisher: &Client, messages: &[Vec<u8>], number: u64) {
     let index = usize::try_from(number).unwrap_or(0) % messages.len();
     publisher.publish(TOPIC, &messages[index]).await.expect("is published");
 }

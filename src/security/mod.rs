@@ -22,6 +22,7 @@ mod setup;
 mod signer;
 pub mod tls;
 mod token;
+mod whose;
 mod x509;
 
 pub use authority::Authority;

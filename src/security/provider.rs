@@ -15,6 +15,7 @@ use super::own::Own;
 use super::setup::{self, Problem, SetupError, What};
 use super::signer::{Refused, RemoteSigner};
 use super::tls::{self, Verify};
+use super::whose::Whose;
 use super::{Denied, Kind, Settings, token, x509};
 use crate::crypto::rsa;
 use crate::protocol::{Fault, Reply, Request, Transport, Version, v1, v2};
@@ -22,8 +23,6 @@ use crate::tokens::{ClientClaims, Trust};
 
 /// Requests to this agent are proven by what they hold, not by a signature.
 const SIGNER_AGENT: &str = "aaa_signer";
-/// Requests to this agent are what nodes say about themselves.
-pub(super) const REGISTRATION_AGENT: &str = "registration";
 
 /// Why a request of ours cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,29 +83,6 @@ impl std::error::Error for SignError {}
 impl From<Fault> for SignError {
     fn from(fault: Fault) -> Self {
         SignError::Request(fault)
-    }
-}
-
-/// Whose requests are believed when their signature is good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Whose {
-    /// Those of callers.
-    Callers,
-    /// What nodes say about themselves as well.
-    CallersAndNodes,
-}
-
-impl Whose {
-    /// Whether `request` is what the node of this proven name says about itself. A node speaks for nobody else.
-    pub(super) fn includes(self, request: &Request, node: &str) -> Result<bool, Denied> {
-        if self == Whose::Callers || request.agent != REGISTRATION_AGENT {
-            return Ok(false);
-        }
-        if request.sender != node {
-            let (claimed, proven) = (request.sender.clone(), node.to_owned());
-            return Err(Denied::NodeMismatch { claimed, proven });
-        }
-        Ok(true)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use super::login::Login;
-use super::provider::Whose;
+use super::whose::Whose;
 use super::{Denied, Settings, SignError, Verified};
 use crate::crypto::ed25519::PublicKey;
 use crate::crypto::hash;

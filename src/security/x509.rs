@@ -7,8 +7,8 @@ use data_encoding::BASE64;
 
 use super::authority::{Authority, Presented};
 use super::caller::{self, Patterns};
-use super::provider::{REGISTRATION_AGENT, Whose};
 use super::setup::{self, What};
+use super::whose::{REGISTRATION_AGENT, Whose};
 use super::{Denied, Settings, SignError, Verified};
 use crate::crypto::{hash, rsa};
 use crate::protocol::v1::SecureRequest;

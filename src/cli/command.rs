@@ -87,6 +87,12 @@ impl Command {
         Self { name, aliases, hidden: false, kind }
     }
 
+    /// The same, left out of the list of commands.
+    pub const fn hidden(mut self) -> Self {
+        self.hidden = true;
+        self
+    }
+
     /// Whether `name` means this command.
     pub fn is(&self, name: &str) -> bool {
         self.name == name || self.aliases.contains(&name)

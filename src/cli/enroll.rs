@@ -26,8 +26,10 @@ use crate::util::{duration, time};
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     example = "{command_name} --token - --certname web1.example.net < token\n{command_name} --ca puppet.example.net --ca-fingerprint sha256:5ed4…\n{command_name} --certname n1.example.net --wait 1h",
-    note = "Exit codes: 0 the certificate is in its place, 1 it was refused or something is wrong, 3 nobody has signed the \
-        request yet."
+    note = "Exit codes:\n\
+        0 the certificate is in its place\n\
+        1 it was refused, or something is wrong\n\
+        3 nobody has signed the request yet"
 )]
 pub struct Enroll {
     /// the join token, or - for standard input
@@ -41,9 +43,8 @@ pub struct Enroll {
     /// without one what is configured
     #[argh(option, arg_name = "folder")]
     ssldir: Option<PathBuf>,
-    /// with a token, the kind of a new key: rsa, p256 or ed25519; rsa for clients and p256 for others
-    /// by default
-    #[argh(option, arg_name = "kind", from_str_fn(key_kind))]
+    /// with a token, the kind of a new key; rsa for clients and p256 for others by default
+    #[argh(option, arg_name = "rsa|p256|ed25519", from_str_fn(key_kind))]
     key: Option<KeyKind>,
     /// with a token, write a configuration with what it says; the file must not exist
     #[argh(option, arg_name = "file")]

@@ -26,6 +26,30 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// Every way to end, in the order of the codes.
+    pub const ALL: [Self; 7] = [
+        Self::Success,
+        Self::Failed,
+        Self::SomeFailed,
+        Self::Critical,
+        Self::NoAnswer,
+        Self::NobodyThere,
+        Self::Interrupted,
+    ];
+
+    /// What it means, for the manual.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Success => "Everything asked for was done",
+            Self::Failed => "Bad input, nothing discovered, no connection, or any other error",
+            Self::SomeFailed => "Some nodes failed or did not answer",
+            Self::Critical => "What a monitoring system asked about is not well",
+            Self::NoAnswer => "Nodes were discovered and none answered; nobody has signed yet",
+            Self::NobodyThere => "Nodes were listed, not discovered, and none answered",
+            Self::Interrupted => "Interrupted by the user; what had arrived was shown",
+        }
+    }
+
     /// The process exit code.
     pub fn code(self) -> u8 {
         match self {

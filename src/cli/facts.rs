@@ -17,10 +17,13 @@ use crate::rpc::{NodeReply, Stats};
 
 selecting! {
     /// Count the values that a fact has on many nodes.
-    #[argh(example = "{command_name} os.name\n\
-        {command_name} os.release.major -F os.name=Debian --show-nodes\n\
+    #[argh(example = "[runnable] {command_name} os.name\n\
+        [runnable] {command_name} os.release.major -F os.name=Debian --show-nodes\n\
         {command_name} virtual --json | jq 'map_values(.count)'")]
-    #[argh(note = "Exit codes: 0 there are values, 1 no nodes, answers or values, 130 interrupted.")]
+    #[argh(note = "Exit codes:\n\
+        0 there are values\n\
+        1 no nodes, answers or values\n\
+        130 interrupted")]
     pub struct Facts {
         /// a table
         #[argh(switch, short = 't')]

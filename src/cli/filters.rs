@@ -204,8 +204,8 @@ macro_rules! selecting {
                 /// standard input
                 #[argh(option, arg_name = "file")]
                 nodes: Option<String>,
-                /// how to find nodes: mc (the default, same as broadcast) or flatfile
-                #[argh(option, arg_name = "method")]
+                /// how to find nodes: mc, which is the default and the same as broadcast, or from a file
+                #[argh(option, arg_name = "mc|broadcast|flatfile")]
                 dm: Option<String>,
                 /// option for the discovery method, like file=nodes.txt; may be repeated
                 #[argh(option, long = "do", arg_name = "k=v")]

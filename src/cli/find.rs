@@ -16,11 +16,12 @@ const AGENT: &str = "rpcutil";
 
 selecting! {
     /// Find nodes and show their names, one a line.
-    #[argh(example = "{command_name} -F country=mt\n\
-        {command_name} -C /apache/ -A service --json\n\
-        {command_name} -I /^web/ | wc -l")]
-    #[argh(note = "Finding nobody is no error: nothing is shown and the exit code is 0. 1 means that nodes could not be \
-        looked for.")]
+    #[argh(example = "[runnable] {command_name} -F country=mt\n\
+        [runnable] {command_name} -C /apache/ -A service --json\n\
+        [runnable] {command_name} -I /^web/ | wc -l")]
+    #[argh(note = "Exit codes:\n\
+        0 nodes could be asked; nothing is shown when none matches\n\
+        1 nodes could not be looked for")]
     pub struct Find {
         /// a JSON array of names
         #[argh(switch, short = 'j')]

@@ -11,7 +11,8 @@ const WIDTH: usize = 90;
 /// Names of options and commands get this many columns.
 const NAME_WIDTH: usize = 26;
 
-const GLOBAL_OPTIONS: &[(&str, &str)] = &[
+/// What every command understands, as it is shown.
+pub const GLOBAL_OPTIONS: &[(&str, &str)] = &[
     ("    --config FILE", "the configuration file instead of the default ones"),
     ("    --debug", "log everything"),
     ("-h, --help", "show this text"),
@@ -57,10 +58,11 @@ pub fn leaf(name: &str, info: &CommandInfoWithArgs, aliases: &[&str]) -> String 
     let flags: Vec<_> = own_flags(info).map(|flag| (flag_name(flag), flag.description)).collect();
     options(&mut text, "Options", flags.iter().map(|(n, d)| (n.as_str(), *d)));
     options(&mut text, "Options for every command", GLOBAL_OPTIONS.iter().copied());
-    if !info.examples.is_empty() {
+    let mut examples = examples(name, info).peekable();
+    if examples.peek().is_some() {
         text.push_str("\nExamples:\n");
-        for example in info.examples.iter().flat_map(|example| example.lines()) {
-            let _ = writeln!(text, "  {}", example.replace("{command_name}", name).trim_end());
+        for example in examples {
+            let _ = writeln!(text, "  {}", example.line);
         }
     }
     for note in info.notes {
@@ -70,6 +72,23 @@ pub fn leaf(name: &str, info: &CommandInfoWithArgs, aliases: &[&str]) -> String 
         }
     }
     text
+}
+
+/// A line that shows how a command is used.
+pub struct Example {
+    /// What is typed.
+    pub line: String,
+    /// Whether a test runs it in a demo network.
+    pub is_runnable: bool,
+}
+
+/// The examples of a command of this full name. One that begins with `[runnable]` is run by a test.
+pub fn examples(name: &str, info: &CommandInfoWithArgs) -> impl Iterator<Item = Example> {
+    info.examples.iter().flat_map(|example| example.lines()).map(move |line| {
+        let runnable = line.trim().strip_prefix("[runnable]");
+        let line = runnable.unwrap_or(line).replace("{command_name}", name);
+        Example { line: line.trim().to_owned(), is_runnable: runnable.is_some() }
+    })
 }
 
 /// The names by which the child of a group is known, for suggestions.
@@ -88,7 +107,7 @@ pub fn usage(name: &str, info: &CommandInfoWithArgs) -> String {
     }
     for flag in own_flags(info).filter(|f| f.optionality == Optionality::Required) {
         if let FlagInfoKind::Option { arg_name } = flag.kind {
-            let _ = write!(line, " {} {}", flag.long, arg_name.to_uppercase());
+            let _ = write!(line, " {} {}", flag.long, value_name(arg_name));
         }
     }
     for positional in info.positionals.iter().filter(|p| !p.hidden) {
@@ -102,9 +121,10 @@ pub fn usage(name: &str, info: &CommandInfoWithArgs) -> String {
     line
 }
 
-fn own_flags(
+/// The options of a command that are shown.
+pub fn own_flags(
     info: &CommandInfoWithArgs,
-) -> impl Iterator<Item = &'static FlagInfo<'static>> + use<'_> {
+) -> impl Iterator<Item = &'static FlagInfo<'static>> + use<> {
     info.flags.iter().filter(|flag| !flag.hidden && flag.long != "--help")
 }
 
@@ -113,9 +133,19 @@ fn flag_name(flag: &FlagInfo<'_>) -> String {
     match flag.kind {
         FlagInfoKind::Switch => format!("{short}{}", flag.long),
         FlagInfoKind::Option { arg_name } => {
-            format!("{short}{} {}", flag.long, arg_name.to_uppercase())
+            format!("{short}{} {}", flag.long, value_name(arg_name))
         }
     }
+}
+
+/// How the value of an option is written: a name in capital letters, or the words it may be, as they are.
+pub fn value_name(name: &str) -> String {
+    if values(name).is_some() { name.to_owned() } else { name.to_uppercase() }
+}
+
+/// The words that the value of an option may be, when its name lists them: `any|all|none`.
+pub fn values(name: &str) -> Option<impl Iterator<Item = &str>> {
+    name.contains('|').then(|| name.split('|'))
 }
 
 fn options<'a>(text: &mut String, title: &str, entries: impl Iterator<Item = (&'a str, &'a str)>) {

@@ -22,7 +22,7 @@ selecting! {
     /// Show all about one node: agents, classes, facts, counters. Or count the nodes of each collective.
     #[argh(example = "{command_name} n1.example.net\n\
         {command_name} n1.example.net --json | jq .facts.os\n\
-        {command_name} --collectives -F country=mt")]
+        [runnable] {command_name} --collectives -F country=uk")]
     #[argh(note = "Filters and discovery options are for --collectives; one node is asked directly.")]
     pub struct Inventory {
         /// count the nodes of each collective

@@ -10,6 +10,7 @@ mod broker;
 mod ca;
 pub mod changes;
 mod command;
+mod completion;
 pub mod context;
 mod daemon;
 mod demo;
@@ -26,6 +27,7 @@ mod join;
 mod jwt;
 mod loading;
 mod login;
+mod manual;
 pub mod nodes;
 pub mod ping;
 mod policy;
@@ -97,11 +99,33 @@ static COMMANDS: &[Command] = &[
     Command::group(
         "tool",
         &["t"],
-        "Look at a configuration and at the state of a server",
+        "Look at a configuration and at the state of a server; print the manual and completions",
         tool::COMMANDS,
         None,
     ),
 ];
+
+/// The examples of all commands that are marked as runnable, in the order of the help text, for the test that runs them.
+pub fn runnable_examples() -> Vec<String> {
+    let mut found = Vec::new();
+    for command in COMMANDS {
+        let name = format!("choria {}", command.name);
+        match &command.kind {
+            Kind::Leaf(leaf) => found.push((name, leaf)),
+            Kind::Group { commands, .. } => {
+                found.extend(commands.iter().filter_map(|command| match &command.kind {
+                    Kind::Leaf(leaf) => Some((format!("{name} {}", command.name), leaf)),
+                    Kind::Group { .. } => None,
+                }));
+            }
+        }
+    }
+    let examples = found.iter().flat_map(|(name, leaf)| {
+        let examples: Vec<_> = help::examples(name, &(leaf.info)()).collect();
+        examples
+    });
+    examples.filter(|example| example.is_runnable).map(|example| example.line).collect()
+}
 
 /// Runs the program with the words behind its name.
 pub fn main(words: Vec<OsString>) -> ExitCode {

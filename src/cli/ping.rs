@@ -18,12 +18,13 @@ use crate::rpc::{Discovery, Pings};
 
 filtering! {
     /// Ask nodes whether they are there and show how long each took to answer.
-    #[argh(example = "{command_name}\n\
-        {command_name} -F os.family=Debian --graph\n\
-        {command_name} --names | sort\n\
+    #[argh(example = "[runnable] {command_name}\n\
+        [runnable] {command_name} -F os.family=Debian --graph\n\
+        [runnable] {command_name} --names | sort\n\
         {command_name} --expect 10 --timeout 30")]
-    #[argh(note = "Exit codes: 0 somebody answered, 1 nobody did or nobody could be asked; with --names always 0 when \
-        nodes could be asked, with --expect 1 when fewer answered.")]
+    #[argh(note = "Exit codes:\n\
+        0 somebody answered; with --names: nodes could be asked\n\
+        1 nobody answered or could be asked; with --expect: fewer answered")]
     pub struct Ping {
         /// only the statistics
         #[argh(switch)]

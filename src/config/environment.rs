@@ -6,6 +6,80 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::config::Role;
+
+/// An environment variable that is looked at beside those of keys.
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does, in one sentence.
+    pub meaning: &'static str,
+    /// Who looks at it.
+    pub roles: &'static [Role],
+}
+
+const EVERYBODY: &[Role] = &[Role::Client, Role::Server, Role::Broker];
+const CLIENT: &[Role] = &[Role::Client];
+const BROKER: &[Role] = &[Role::Broker];
+
+const fn variable(name: &'static str, roles: &'static [Role], meaning: &'static str) -> Variable {
+    Variable { name, meaning, roles }
+}
+
+/// Every environment variable but those in the table of keys, for the manual.
+pub const VARIABLES: &[Variable] = &[
+    variable("HOME", EVERYBODY, "The home folder: a leading ~ in paths, and files of a user"),
+    variable("USER", CLIENT, "The user, who is called USER.mcollective in a certificate"),
+    variable(
+        "MCOLLECTIVE_CERTNAME",
+        EVERYBODY,
+        "The name in the own certificate, in place of USER or the identity",
+    ),
+    variable(
+        "PATH",
+        EVERYBODY,
+        "Where programs are looked for: facter, puppet, getent, choria-login",
+    ),
+    variable("NO_COLOR", CLIENT, "Not empty: no colour"),
+    variable("TERM", CLIENT, "The word dumb: no colour"),
+    variable("TZ", EVERYBODY, "The time zone that Rego policies call Local"),
+    variable(
+        "INSECURE_DISABLE_TLS",
+        EVERYBODY,
+        "Exactly true: connections without TLS, for a laboratory",
+    ),
+    variable(
+        "INSECURE_ANON_TLS",
+        CLIENT,
+        "Exactly true: connect without a certificate, as plugin.security.client_anon_tls",
+    ),
+    variable(
+        "INSECURE_YES_REALLY",
+        EVERYBODY,
+        "Exactly true: no TLS, and requests are neither signed nor checked, for a laboratory",
+    ),
+    variable(
+        "AWS_SHARED_CREDENTIALS_FILE",
+        BROKER,
+        "The credentials file of adapters to Kinesis, in place of ~/.aws/credentials",
+    ),
+    variable(
+        "AWS_ACCESS_KEY_ID",
+        BROKER,
+        "The access key of adapters to Kinesis that have none in their configuration",
+    ),
+    variable("AWS_SECRET_ACCESS_KEY", BROKER, "The secret of that access key"),
+    variable("AWS_SESSION_TOKEN", BROKER, "The session of that access key"),
+    variable(
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        BROKER,
+        "Where adapters to Kinesis in a container ask for credentials",
+    ),
+    variable("AWS_CONTAINER_CREDENTIALS_FULL_URI", BROKER, "The same, as a whole address"),
+    variable("AWS_CONTAINER_AUTHORIZATION_TOKEN", BROKER, "What is shown there"),
+    variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", BROKER, "A file with that"),
+];
+
 /// Environment variables, the host name and the programs that can be asked about the host.
 #[derive(Clone)]
 pub struct Environment {

@@ -28,7 +28,7 @@ use serde_json::Value as Json;
 use crate::util::secret::MASK;
 use store::Store;
 
-pub use environment::Environment;
+pub use environment::{Environment, VARIABLES, Variable};
 pub use error::{Error, Warning};
 pub use logins::Logins;
 pub use registration::Registration;
@@ -36,7 +36,7 @@ pub use section::{BadSetting, Section};
 pub use store::Origin;
 pub use tokens::{Issuer, Tokens};
 pub use typed::{Audit, Choria, Enrolment, Nats, Network, Security};
-pub use unsupported::{Severity, Unsupported};
+pub use unsupported::{Severity, Unsupported, about as about_unsupported};
 pub use value::Value;
 
 /// What a configuration is for.
@@ -264,21 +264,22 @@ fn default_client_file(env: &Environment) -> Option<PathBuf> {
     client_files(env).into_iter().find(|path| path.is_file())
 }
 
+/// The files of a client, in the order in which they are looked for; `~` is the home folder.
+pub const CLIENT_FILES: [&str; 5] = [
+    "~/.choriarc",
+    "~/.mcollective",
+    "/etc/choria/client.conf",
+    "/usr/local/etc/choria/client.conf",
+    "/etc/puppetlabs/mcollective/client.cfg",
+];
+
 /// Where the file of a client is looked for, in order.
 pub fn client_files(env: &Environment) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    if let Some(home) = env.home() {
-        files.extend([home.join(".choriarc"), home.join(".mcollective")]);
-    }
-    files.extend(
-        [
-            "/etc/choria/client.conf",
-            "/usr/local/etc/choria/client.conf",
-            "/etc/puppetlabs/mcollective/client.cfg",
-        ]
-        .map(PathBuf::from),
-    );
-    files
+    let place = |file: &str| match file.strip_prefix("~/") {
+        Some(name) => env.home().map(|home| home.join(name)),
+        None => Some(PathBuf::from(file)),
+    };
+    CLIENT_FILES.into_iter().filter_map(place).collect()
 }
 
 /// Files of a user have no `plugin.d`.

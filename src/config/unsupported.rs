@@ -149,6 +149,20 @@ pub(super) fn find(store: &Store, role: Role) -> Vec<Unsupported> {
     found
 }
 
+/// What the manual of a role says about a key of an absent feature.
+pub fn about(key: &str, role: Role) -> Option<String> {
+    let rule = RULES.iter().find(|rule| rule.key == key && rule.roles.contains(&role))?;
+    let what = match rule.when {
+        When::On => "Not supported yet".to_owned(),
+        When::Is(words) => format!("Not supported yet: {}", words.join(", ")),
+    };
+    let severity = match rule.severity {
+        Severity::Refuse => "refuses the start",
+        Severity::Warn => "a warning at the start",
+    };
+    Some(format!("{what} ({severity}: {})", rule.reason))
+}
+
 impl When {
     fn fits(self, value: &Value) -> bool {
         match self {

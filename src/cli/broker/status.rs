@@ -14,12 +14,14 @@ use crate::http::Base;
 use crate::settings;
 use crate::util::duration;
 
-/// Check the health of a running broker by its status pages. Prints one line and ends with 0 when
-/// all is well, with 1 at the first thing that is not. Without --url the broker of the file named
-/// with --config is asked, on this computer.
+/// Check the health of a running broker by its status pages, and print one line. Without --url the broker of the file
+/// named with --config is asked, on this computer.
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
-    example = "{command_name} --config /etc/choria/broker.conf\n{command_name} --url http://127.0.0.1:8222 --routes 2 --connections 45000 --json"
+    example = "{command_name} --config /etc/choria/broker.conf\n{command_name} --url http://127.0.0.1:8222 --routes 2 --connections 45000 --json",
+    note = "Exit codes:\n\
+        0 all is well\n\
+        1 something is not, the first of which is told"
 )]
 pub struct CheckBroker {
     /// where the status pages are, http://host:port

@@ -16,7 +16,7 @@ use crate::util::time;
 /// Make a certificate authority: a folder with a new key, its certificate, the key that signs join
 /// tokens and an empty list of revoked certificates. Whoever can read the folder owns the network.
 #[derive(FromArgs, ArgsInfo, Debug)]
-#[argh(example = "{command_name}\n{command_name} --dir ./ca --name 'Example CA'")]
+#[argh(example = "{command_name}\n[runnable] {command_name} --dir ./ca --name 'Example CA'")]
 pub struct InitCa {
     /// the folder, /etc/choria/ca by default
     #[argh(option, arg_name = "folder", default = "PathBuf::from(FOLDER)")]

@@ -20,8 +20,13 @@ pub struct Revoke {
     /// the folder of the authority, /etc/choria/ca by default
     #[argh(option, arg_name = "folder", default = "PathBuf::from(FOLDER)")]
     dir: PathBuf,
-    /// why: unspecified, key-compromise, superseded or retired
-    #[argh(option, arg_name = "word", default = "Reason::Unspecified", from_str_fn(reason))]
+    /// why
+    #[argh(
+        option,
+        arg_name = "unspecified|key-compromise|superseded|retired",
+        default = "Reason::Unspecified",
+        from_str_fn(reason)
+    )]
     reason: Reason,
     /// a name, or a serial number
     #[argh(positional, arg_name = "certificate")]

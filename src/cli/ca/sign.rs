@@ -27,8 +27,8 @@ pub struct Sign {
     /// the folder of the authority, /etc/choria/ca by default
     #[argh(option, arg_name = "folder", default = "PathBuf::from(FOLDER)")]
     dir: PathBuf,
-    /// what it is for: server, client or broker; told by the name when not given
-    #[argh(option, long = "for", arg_name = "use", from_str_fn(profile))]
+    /// what it is for; told by the name when not given
+    #[argh(option, long = "for", arg_name = "server|client|broker", from_str_fn(profile))]
     profile: Option<Profile>,
     /// a further name; can be repeated
     #[argh(option, arg_name = "name")]
@@ -39,8 +39,8 @@ pub struct Sign {
     /// how long it is valid, 365d by default
     #[argh(option, arg_name = "time", default = "LIFE", from_str_fn(length))]
     life: Duration,
-    /// the kind of a new key: rsa, p256 or ed25519; rsa for clients and p256 for others by default
-    #[argh(option, arg_name = "kind", from_str_fn(key_kind))]
+    /// the kind of a new key; rsa for clients and p256 for others by default
+    #[argh(option, arg_name = "rsa|p256|ed25519", from_str_fn(key_kind))]
     key: Option<KeyKind>,
     /// a certificate request in PEM form
     #[argh(option, arg_name = "file")]

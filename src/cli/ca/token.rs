@@ -34,8 +34,8 @@ pub struct MakeToken {
     /// a broker to go to, host:port; can be repeated
     #[argh(option, arg_name = "host:port")]
     broker: Vec<String>,
-    /// what certificates are for: server, client or broker; told by the first name when not given
-    #[argh(option, long = "for", arg_name = "use", from_str_fn(profile))]
+    /// what certificates are for; told by the first name when not given
+    #[argh(option, long = "for", arg_name = "server|client|broker", from_str_fn(profile))]
     profile: Option<Profile>,
     /// how many certificates it gives, 1 by default
     #[argh(option, arg_name = "count", default = "1")]

@@ -22,8 +22,10 @@ filtering! {
     #[argh(example = "{command_name} web1.example.net\n\
         {command_name} web1.example.net --federations eu --json\n\
         {command_name} -A puppet -F country=mt --limit 3")]
-    #[argh(note = "Times are recorded by this version's federation brokers and servers only, each by its own clock. \
-        Exit codes: 0 somebody answered, 1 nobody did or nobody could be asked.")]
+    #[argh(note = "Times are recorded by this version's federation brokers and servers only, each by its own clock.")]
+    #[argh(note = "Exit codes:\n\
+        0 somebody answered\n\
+        1 nobody answered or could be asked")]
     pub struct TracePath {
         /// one JSON document
         #[argh(switch, short = 'j')]

@@ -18,15 +18,18 @@ use crate::crypto::ed25519::PublicKey;
 use crate::tokens::{Claims, Common, Key, ORGANIZATION_ISSUER_PREFIX, Purpose, Unverified};
 use crate::util::{duration, time};
 
-/// Check a token for a monitoring system. Ends with 0 when all is well and with 2 when it is not;
-/// what is wrong stands on standard output.
+/// Check a token for a monitoring system; what is wrong stands on standard output.
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
-    example = "{command_name} server.jwt --purpose server --validity-min 30d\n{command_name} alice.jwt --issuer issuer.public --identity up=alice --format json"
+    example = "{command_name} server.jwt --purpose server --validity-min 30d\n[runnable] {command_name} alice.jwt --issuer issuer.public --identity up=alice --format json",
+    note = "Exit codes:\n\
+        0 all is well\n\
+        1 the check could not be made\n\
+        2 something is wrong with the token"
 )]
 pub struct Check {
-    /// what it must be for: client, server or provisioning
-    #[argh(option, arg_name = "kind", from_str_fn(purpose))]
+    /// what it must be for
+    #[argh(option, arg_name = "client|server|provisioning", from_str_fn(purpose))]
     purpose: Option<Purpose>,
     /// it must be good for this long
     #[argh(option, arg_name = "time", from_str_fn(length))]
@@ -58,8 +61,8 @@ pub struct Check {
     /// not supported
     #[argh(option, arg_name = "text", hidden_help)]
     query: Vec<String>,
-    /// the form of the result: nagios, json, prometheus or text, nagios by default
-    #[argh(option, arg_name = "form", default = "Form::Nagios")]
+    /// the form of the result, nagios by default
+    #[argh(option, arg_name = "nagios|json|prometheus|text", default = "Form::Nagios")]
     format: Form,
     /// the file with the token
     #[argh(positional)]

@@ -21,7 +21,10 @@ use crate::tokens::{ClientClaims, ClientPermissions, ORGANIZATION_DEFAULT, Signi
 /// its seed can use it.
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
-    example = "{command_name} alice.jwt up=alice issuer.seed --public-key alice.public\n{command_name} alice.jwt up=alice issuer.seed --public-key alice.public --agents 'rpcutil.*' --validity 12h\n{command_name} aaa.jwt up=aaa issuer.seed --public-key aaa.public --issuer\n{command_name} bob.jwt up=bob aaa.seed --public-key bob.public --issued-by aaa.jwt"
+    example = "[runnable] {command_name} alice.jwt up=alice issuer.seed --public-key alice.public\n\
+        [runnable] {command_name} alice.jwt up=alice issuer.seed --public-key alice.public --agents 'rpcutil.*' --validity 12h\n\
+        {command_name} aaa.jwt up=aaa issuer.seed --public-key aaa.public --issuer\n\
+        {command_name} bob.jwt up=bob aaa.seed --public-key bob.public --issued-by aaa.jwt"
 )]
 #[expect(clippy::struct_excessive_bools, reason = "one for each permission of a token")]
 pub struct MakeClient {

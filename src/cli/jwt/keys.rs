@@ -16,7 +16,7 @@ use crate::crypto::ed25519::KeyPair;
 /// must not leave the machine.
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
-    example = "{command_name} issuer.seed issuer.public\n{command_name} --show-public issuer.seed"
+    example = "[runnable] {command_name} issuer.seed issuer.public\n[runnable] {command_name} alice.seed alice.public\n[runnable] {command_name} --show-public issuer.seed"
 )]
 pub struct MakeKeys {
     /// replace a seed that exists

@@ -18,7 +18,7 @@ use crate::tokens::{
 /// trust are verified. Ends with 1 when the token has expired or is not trusted.
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
-    example = "{command_name} alice.jwt\n{command_name} alice.jwt issuer.public\n{command_name} alice.jwt --json"
+    example = "[runnable] {command_name} alice.jwt\n[runnable] {command_name} alice.jwt issuer.public\n[runnable] {command_name} alice.jwt --json"
 )]
 pub struct View {
     /// the claims as one JSON document

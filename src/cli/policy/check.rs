@@ -26,7 +26,9 @@ use crate::sys::read_bounded;
 #[argh(
     example = "{command_name} /etc/choria/policies/*.policy /etc/choria/policies/groups\n\
     {command_name} --json new/service.policy",
-    note = "Exit codes: 0 nothing was found, 1 something was found or a file cannot be read."
+    note = "Exit codes:\n\
+        0 nothing was found\n\
+        1 something was found, or a file cannot be read"
 )]
 pub struct Check {
     /// one JSON array of findings

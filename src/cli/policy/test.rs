@@ -31,8 +31,10 @@ selecting! {
         {command_name} --policy-dir ./policies --caller choria=ann --agent service --action restart --fact country=mt\n\
         {command_name} --caller choria=ann.mcollective --agent service --action restart -C apache\n\
         {command_name} --caller choria=ann.mcollective --agent service --action restart -I /./ --what-if service.policy")]
-    #[argh(note = "Exit codes: 0 allowed, on all nodes that were asked; 1 denied somewhere, or an error; 2 some nodes could \
-        not say. With --what-if: 0 nothing would change, 1 something would.")]
+    #[argh(note = "Exit codes:\n\
+        0 allowed, on all nodes that were asked; with --what-if: nothing would change\n\
+        1 denied somewhere, or an error; with --what-if: something would change\n\
+        2 some nodes could not say")]
     pub struct Test {
         /// who asks, like choria=ann.mcollective
         #[argh(option, arg_name = "id")]
@@ -59,7 +61,7 @@ selecting! {
         #[argh(option, arg_name = "folder")]
         policy_dir: Option<PathBuf>,
         /// the kind of policies, instead of that of the configuration
-        #[argh(option, arg_name = "name")]
+        #[argh(option, arg_name = "action_policy|rego_policy")]
         provider: Option<String>,
         /// the policy of agents that have none, without .policy
         #[argh(option, arg_name = "name")]

@@ -14,10 +14,11 @@ selecting! {
     ///
     /// Without an action it lists the actions of the agent; with an action and --help it shows what the action takes
     /// and answers.
-    #[argh(example = "{command_name} rpcutil ping\n\
+    #[argh(example = "[runnable] {command_name} rpcutil ping\n\
         {command_name} package status package=zsh -F os.family=RedHat\n\
         {command_name} service restart service=httpd -C /apache/ --batch 10 --batch-sleep 30\n\
-        {command_name} rpcutil get_fact --help\n\
+        [runnable] {command_name} rpcutil get_fact --help\n\
+        [runnable] {command_name} rpcutil get_fact fact=os.name -F country=uk --table\n\
         {command_name} rpcutil ping --json | jq '.replies[].sender'")]
     #[argh(note = "Replies go to standard output, progress and notices to standard error.")]
     #[argh(note = "Exit codes:\n\
@@ -70,8 +71,8 @@ selecting! {
         /// replies as JSON, all figures at the end
         #[argh(switch, short = 'v')]
         verbose: bool,
-        /// which replies to show instead of what the action suggests: ok, failed, all or none
-        #[argh(option, arg_name = "which")]
+        /// which replies to show instead of what the action suggests
+        #[argh(option, arg_name = "ok|failed|all|none")]
         display: Option<String>,
         /// sort replies by node; they show when all have arrived
         #[argh(switch)]
@@ -79,8 +80,8 @@ selecting! {
         /// write the result to a file instead of standard output
         #[argh(option, short = 'o', arg_name = "file")]
         output_file: Option<PathBuf>,
-        /// when to report failure: any (the default: one node failed or is missing), all (no node did well), none
-        #[argh(option, arg_name = "when")]
+        /// when to report failure: any (the default: one node failed or is missing), all (no node did well) or none
+        #[argh(option, arg_name = "any|all|none")]
         fail_on: Option<String>,
         /// only replies that match an expression; not supported yet
         #[argh(option, arg_name = "expr")]

@@ -19,7 +19,7 @@ use crate::config::{self, Config, Source, Value};
 /// client unless --config names another one.
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
-    example = "{command_name}\n{command_name} discovery\n{command_name} --config /etc/choria/server.conf --json '^plugin.choria.network'"
+    example = "[runnable] {command_name}\n[runnable] {command_name} discovery\n{command_name} --config /etc/choria/server.conf --json '^plugin.choria.network'"
 )]
 pub struct ShowConfig {
     /// only the names of the keys

@@ -1,6 +1,8 @@
-//! `choria tool`: looking at a configuration and at the state of a server.
+//! `choria tool`: looking at a configuration and at the state of a server, and what packages are made with.
 
+mod complete;
 mod config;
+mod manual;
 mod status;
 
 use crate::cli::command::Command;
@@ -9,4 +11,7 @@ use crate::cli::command::Command;
 pub static COMMANDS: &[Command] = &[
     Command::new::<config::ShowConfig>("config", &[]),
     Command::new::<status::CheckStatus>("status", &[]),
+    Command::new::<complete::PrintScript>("completion", &[]),
+    Command::new::<complete::Complete>("complete", &[]).hidden(),
+    Command::new::<manual::WriteManual>("manual", &[]),
 ];

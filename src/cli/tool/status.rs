@@ -14,11 +14,13 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::render::value::indented;
 use crate::util::{duration, time};
 
-/// Check the health of a server by its status file. Prints one line and ends with 0 when all is
-/// well, with 1 at the first thing that is not.
+/// Check the health of a server by its status file, and print one line.
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
-    example = "{command_name} --status-file /var/lib/choria/status.json\n{command_name} --status-file status.json --message-since 10m --no-disconnected"
+    example = "{command_name} --status-file /var/lib/choria/status.json\n{command_name} --status-file status.json --message-since 10m --no-disconnected",
+    note = "Exit codes:\n\
+        0 all is well\n\
+        1 something is not, the first of which is told"
 )]
 pub struct CheckStatus {
     /// the status file to check

@@ -7,11 +7,14 @@ mod core;
 mod kafka;
 mod network;
 mod outlets;
+mod roles;
 mod security;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 use std::time::Duration;
+
+pub use roles::roles;
 
 /// One configuration key.
 #[derive(Debug, Clone, Copy)]
@@ -125,19 +128,20 @@ impl Key {
     }
 }
 
+/// Every key by topic, in the order of the listing.
+pub const TOPICS: [(&str, &[Key]); 7] = [
+    ("The node, its log, its policies", core::KEYS),
+    ("Networks and services", choria::KEYS),
+    ("Data adapters", adapter::KEYS),
+    ("Data adapters to Kafka and Kinesis", kafka::KEYS),
+    ("The network of brokers", network::KEYS),
+    ("Identities, certificates and tokens", security::KEYS),
+    ("Data adapters to files and web services", outlets::KEYS),
+];
+
 /// Every key, in the order of the listing.
 pub fn all() -> impl Iterator<Item = &'static Key> {
-    [
-        core::KEYS,
-        choria::KEYS,
-        adapter::KEYS,
-        kafka::KEYS,
-        network::KEYS,
-        security::KEYS,
-        outlets::KEYS,
-    ]
-    .into_iter()
-    .flatten()
+    TOPICS.iter().flat_map(|(_, keys)| keys.iter())
 }
 
 /// The keys by name, and those with a name inside, which are few.

@@ -71,6 +71,11 @@ pub const VARIABLES: &[Variable] = &[
     variable("AWS_SECRET_ACCESS_KEY", BROKER, "The secret of that access key"),
     variable("AWS_SESSION_TOKEN", BROKER, "The session of that access key"),
     variable(
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+        BROKER,
+        "Where adapters to Kinesis on an instance ask for credentials",
+    ),
+    variable(
         "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
         BROKER,
         "Where adapters to Kinesis in a container ask for credentials",

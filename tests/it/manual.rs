@@ -68,7 +68,8 @@ fn mandoc_finds_nothing_wrong_with_the_manual() {
     show.args(["-T", "utf8", "choria-rpc.1"]).current_dir(MANUAL);
     let done = run(show, "");
     let plain = Regex::new(".\u{8}").expect("a pattern").replace_all(&done.stdout, "").into_owned();
-    for line in ["       choria-rpc - run an action", "       --fail-on any|all|none\n", "EXIT STATUS"]
+    for line in
+        ["       choria-rpc - run an action", "       --fail-on any|all|none\n", "EXIT STATUS"]
     {
         assert!(plain.contains(line), "{line:?} is missing in {plain}");
     }
@@ -77,8 +78,9 @@ fn mandoc_finds_nothing_wrong_with_the_manual() {
 /// The manual lists every environment variable that the sources ask for.
 #[test]
 fn every_environment_variable_is_in_the_manual() {
-    let asked =
-        Regex::new(r#"(?:[^a-z_]var|var_os|is_true|variable|need)\([[:space:]]*"([A-Z][A-Z0-9_]+)"[[:space:]]*\)"#);
+    let asked = Regex::new(
+        r#"(?:[^a-z_]var|var_os|is_true|variable|need)\([[:space:]]*"([A-Z][A-Z0-9_]+)"[[:space:]]*\)"#,
+    );
     let asked = asked.expect("a pattern");
     let mut found = BTreeSet::new();
     collect(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &asked, &mut found);

@@ -6,8 +6,9 @@ mod shape;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use super::support::{Finished, Folder, Process, free_port, run, wait_for};
+use super::support::{DEADLINE, Finished, Folder, Process, free_port, run};
 use page::{Action, Page, Step};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -66,9 +67,12 @@ impl Session {
                 self.background.push(process);
                 let process = self.background.last().expect("just started");
                 let shape = shape.unwrap_or_else(|| panic!("{place}: what is waited for?"));
-                wait_for(&format!("{place}: {shape} in {}", process.output()), || {
-                    shape::is_within(&shape, &process.output()).then_some(())
-                });
+                let begun = Instant::now();
+                while !shape::is_within(&shape, &process.output()) {
+                    let output = process.output();
+                    assert!(begun.elapsed() < DEADLINE, "{place} waits for\n{shape}\nin\n{output}");
+                    std::thread::sleep(Duration::from_millis(10));
+                }
             }
             Action::Write { path, text } => {
                 let path = self.here(&path.replacen('~', "/etc/choria/../../home", 1));

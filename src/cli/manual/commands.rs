@@ -83,8 +83,10 @@ pub fn command(command: &'static Command) -> Page {
     markup::write(description, &mut page);
     match doers.as_slice() {
         [only] if only.short.is_none() => {
-            page.heading("OPTIONS");
-            options(&mut page, only);
+            if help::own_flags(&only.info).next().is_some() || !only.info.positionals.is_empty() {
+                page.heading("OPTIONS");
+                options(&mut page, only);
+            }
         }
         several => {
             page.heading("COMMANDS");

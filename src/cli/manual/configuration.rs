@@ -74,8 +74,13 @@ fn page(file: &File) -> Page {
 
 fn describe(key: &Key, role: Role, page: &mut Roff) {
     let mut text = format!("{}. Value: {}", key.description, kind(key));
-    if !key.default.is_empty() {
-        text.push_str(&format!("; default `{}`", key.default));
+    let default = match key.kind {
+        Kind::Boolean if ["true", "yes", "y", "1"].contains(&key.default) => "yes",
+        Kind::Boolean => "no",
+        _ => key.default,
+    };
+    if !default.is_empty() {
+        text.push_str(&format!("; default `{default}`"));
     }
     text.push('.');
     if let Some(variable) = key.env {

@@ -16,9 +16,10 @@ impl Roff {
     /// Begins a page: its name in capital letters, its section, its date and what it is a page of.
     pub fn new(title: &str, section: char, date: &str, source: &str) -> Self {
         let title = escape(title);
+        // Names are neither hyphenated, because people copy them, nor torn apart to fill a line.
         let text = format!(
             ".\\\" Made by choria tool manual: change the tables and texts of the program, not this page.\n\
-             .TH {title} {section} {date} \"{source}\" \"Choria manual\"\n"
+             .TH {title} {section} {date} \"{source}\" \"Choria manual\"\n.nh\n.ad l\n"
         );
         Self { text, is_below_heading: true }
     }

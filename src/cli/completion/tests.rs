@@ -1,7 +1,10 @@
+use argh::{ArgsInfo, FromArgs};
+
 use super::*;
 use crate::cli::COMMANDS;
 use crate::cli::argv::{Globals, Grammar, sort};
 use crate::cli::context::Context;
+use crate::cli::rpc::options::Rpc;
 
 /// What is offered for the last word of a line; a blank at its end is an empty word.
 fn offered(line: &str) -> Vec<String> {
@@ -84,4 +87,17 @@ fn words_offered_as_values_are_accepted() {
         }
     }
     assert!(sets > 20, "only {sets}");
+}
+
+/// Those that `rpc` looks at later than argh.
+#[test]
+fn words_of_rpc_are_accepted() {
+    let info = Rpc::get_args_info();
+    for flag in help::own_flags(&info) {
+        let FlagInfoKind::Option { arg_name } = flag.kind else { continue };
+        for word in help::values(arg_name).into_iter().flatten() {
+            let typed = Rpc::from_args(&["rpc"], &[flag.long, word]).expect("options of rpc");
+            assert!(typed.options().is_ok(), "{} {word}", flag.long);
+        }
+    }
 }

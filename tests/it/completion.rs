@@ -116,13 +116,12 @@ fn fish_completes() {
 #[test]
 fn zsh_completes() {
     let folder = folder("completion-zsh");
-    let Some(mut zsh) = shell("zsh", &["-f", "-s"], &folder) else { return };
+    let Some(zsh) = shell("zsh", &["-f", "-s"], &folder) else { return };
     // Completion needs a terminal, which zpty makes: a second zsh in it is typed to.
     let mut script = String::from(ZSH_HEAD);
     for (words, _) in CASES {
         script.push_str(&format!("ask \"choria {}\"\n", words.join(" ")));
     }
-    zsh.env("FPATH_EXTRA", folder.file("."));
     let done = run(zsh, &script);
     let answers: Vec<&str> = done.stdout.split("---\n").collect();
     assert_eq!(answers.len(), CASES.len() + 1, "{done:?}");
@@ -138,27 +137,25 @@ fn zsh_completes() {
 /// replaces what adds matches by something that prints them.
 const ZSH_HEAD: &str = r#"
 zmodload zsh/zpty
+zpty shell zsh -f -i
+zpty -w shell 'PS1= ; unsetopt zle_bracketed_paste 2>/dev/null; autoload -Uz compinit; compinit -u -D'
+zpty -w shell 'source <(choria tool completion zsh)'
+zpty -w shell 'compadd() {
+    if [[ ${@[1,(i)(-|--)]} != *-(O|A|D)\ * ]]; then
+        local -a found; builtin compadd -A found "$@"
+        (( $#found )) && print -rl -- "@@${(@)^found}" >> matches
+    fi
+    builtin compadd "$@"
+}'
+zpty -w shell 'zstyle ":completion:*" list-prompt ""'
+zpty -w shell 'show() { : > matches; zle list-choices; print done > finished }; zle -N show; bindkey "^T" show'
+zpty -w shell 'print ready > ready'
+until [[ -s ready ]]; do sleep 0.05; done
 ask() {
-    zpty shell zsh -f -i
-    zpty -w shell 'PS1= ; unsetopt zle_bracketed_paste 2>/dev/null; autoload -Uz compinit; compinit -u -D'
-    zpty -w shell 'source <(choria tool completion zsh)'
-    zpty -w shell 'compadd() {
-        if [[ ${@[1,(i)(-|--)]} != *-(O|A|D)\ * ]]; then
-            local -a found; builtin compadd -A found "$@"
-            (( $#found )) && print -rl -- "@@${(@)^found}" >> matches
-        fi
-        builtin compadd "$@"
-    }'
-    zpty -w shell 'zstyle ":completion:*" list-prompt ""; : > matches'
-    zpty -w shell 'show() { zle list-choices; print -r -- done > finished }; zle -N show; bindkey "^T" show'
-    zpty -w shell 'print ready > ready'
-    until [[ -s ready ]]; do sleep 0.05; done
-    zpty -w -n shell "$1"$'\C-t'
-    local i
-    for i in {1..200}; do [[ -s finished ]] && break; sleep 0.05; done
+    rm -f finished
+    zpty -w -n shell $'\C-u'"$1"$'\C-t'
+    until [[ -s finished ]]; do sleep 0.05; done
     sed -n 's/^@@//p' matches | sort -u
     print -r -- ---
-    zpty -d shell
-    rm -f matches ready finished
 }
 "#;

@@ -41,15 +41,20 @@ impl Context {
     pub(super) fn new(globals: Globals) -> Result<Self, Failure> {
         let level = if globals.debug { LevelFilter::Debug } else { LevelFilter::Warn };
         start_log(Target::Stderr, level, None)?;
-        let context = Self {
+        let context = Self::apart(globals);
+        context.listen_for_signals()?;
+        Ok(context)
+    }
+
+    /// One that changes nothing in the process.
+    pub(super) fn apart(globals: Globals) -> Self {
+        Self {
             executor: Arc::new(smol::Executor::new()),
             globals,
             colour: terminal::has_colour(),
             interrupt: Shutdown::new(),
             grace_ms: Arc::new(AtomicU64::new(GRACE_MS)),
-        };
-        context.listen_for_signals()?;
-        Ok(context)
+        }
     }
 
     /// Gives the command more (or less) time to end after the first signal.

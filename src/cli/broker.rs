@@ -7,6 +7,7 @@ mod status;
 mod watch;
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -14,11 +15,12 @@ use argh::{ArgsInfo, FromArgs};
 use async_signal::{Signal, Signals};
 use smol::stream::StreamExt;
 
-use crate::broker::{self, Broker};
+use crate::broker::{self, Broker, Observer};
 use crate::cli::command::{Command, Subcommand};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::expiry::ExpiryWatch;
+use crate::cli::manager::{Condition, Manager};
 use crate::cli::roles::{self, Roles, Wanted, shutdown_limit};
 use crate::cli::{VERSION, daemon};
 use crate::config::{Config, Source};
@@ -102,6 +104,9 @@ impl RunBroker {
         let ports_file = self.ports_file.as_deref();
         let _ports_file = ports_file.map(|path| PortsFile::write(path, &listening)).transpose()?;
         listening.announce(config.log_format == "nats");
+        let manager = Manager::of_environment();
+        let reports = manager.report(context, Routing::of(&broker));
+        manager.ready();
         let mut _expiry = ExpiryWatch::start(context, "broker", move || expires);
         let mut reloader = Reloader::new(config, expires);
         let mut roles = Some(roles);
@@ -109,11 +114,13 @@ impl RunBroker {
             context.set_grace(shutdown_limit(&reloader.current) + Duration::from_secs(1));
             match next_event(context, &broker, &mut signals).await {
                 Asked::Reload => {
+                    manager.reloading();
                     reloader.reload(context, &broker);
                     if reloader.certificate_expires != expires {
                         expires = reloader.certificate_expires;
                         _expiry = ExpiryWatch::start(context, "broker", move || expires);
                     }
+                    manager.ready();
                 }
                 Asked::Leave => {
                     watch.say_lame_duck().await;
@@ -128,6 +135,7 @@ impl RunBroker {
                 Asked::End => break,
             }
         }
+        manager.stopping();
         if broker.has_failed() {
             return Err(Failure::new("an event loop of the broker failed"));
         }
@@ -135,6 +143,8 @@ impl RunBroker {
             roles.stop(shutdown_limit(&reloader.current)).await;
         }
         watch.say_shutdown().await;
+        // The event loops end now, and do not answer any more.
+        drop(reports);
         // Its own connections would keep the broker waiting for them to close.
         drop(watch);
         drop(authority);
@@ -168,6 +178,30 @@ impl RunBroker {
         roles::run(("broker", "choria broker"), signals, prepared, config, insecure, context)
             .await?;
         Ok(Exit::Success)
+    }
+}
+
+/// What a broker tells the service manager.
+struct Routing {
+    observer: Observer,
+    listens_on: SocketAddr,
+}
+
+impl Routing {
+    fn of(broker: &Broker) -> Routing {
+        Routing { observer: broker.observer(), listens_on: broker.local_addr() }
+    }
+}
+
+impl Condition for Routing {
+    fn status(&self) -> String {
+        let count = self.observer.statistics().admitted;
+        let state = if self.observer.is_lame() { "sending clients elsewhere" } else { "serving" };
+        format!("{state}, {count} connections on {}", self.listens_on)
+    }
+
+    async fn makes_progress(&self) -> bool {
+        self.observer.makes_progress().await
     }
 }
 

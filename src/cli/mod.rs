@@ -27,6 +27,7 @@ mod join;
 mod jwt;
 mod loading;
 mod login;
+mod manager;
 mod manual;
 pub mod nodes;
 pub mod ping;

@@ -15,6 +15,7 @@ use crate::cli::adapt::Adapters;
 use crate::cli::changes::Changes;
 use crate::cli::context::Context;
 use crate::cli::exit::Failure;
+use crate::cli::manager::{Condition, Manager};
 use crate::config::{Config, Source};
 use crate::federate::{self, Federation};
 use crate::http::{Limits, Server};
@@ -231,11 +232,27 @@ pub async fn run(
     if let Some(pages) = &pages {
         log::info!("{component}: serving status pages on http://{}/", pages.address());
     }
-    let reloading = reload_at_signals((component, command), signals, config, context, &roles);
+    let manager = Manager::of_environment();
+    let _reports = manager.report(context, Working(roles.figures()));
+    // Not only when they are connected: a host must come up without its brokers.
+    manager.ready();
+    let reloading =
+        reload_at_signals((component, command), signals, config, context, (&roles, &manager));
     smol::future::or(context.interrupt.wait(), reloading).await;
     log::info!("{component}: stopping");
+    manager.stopping();
     roles.stop(limit).await;
     Ok(())
+}
+
+/// What roles without a router tell the service manager.
+struct Working(Vec<Arc<dyn Figures>>);
+
+impl Condition for Working {
+    fn status(&self) -> String {
+        let trouble = self.0.iter().find_map(|role| role.trouble());
+        trouble.unwrap_or_else(|| "passing on messages".to_owned())
+    }
 }
 
 /// Keys that take effect at SIGHUP.
@@ -247,7 +264,7 @@ async fn reload_at_signals(
     mut signals: Signals,
     started: &Config,
     context: &Context,
-    roles: &Roles,
+    (roles, manager): (&Roles, &Manager),
 ) {
     let mut current = started.clone();
     while let Some(signal) = signals.next().await {
@@ -260,6 +277,7 @@ async fn reload_at_signals(
             }
         }
         log::info!("{component}: reloading the configuration");
+        manager.reloading();
         let read = context.read_daemon_config(command, |path| Source::Broker { path });
         match read.and_then(|new| context.start_log_of(&new).map(|()| new)) {
             Ok(new) => {
@@ -271,6 +289,7 @@ async fn reload_at_signals(
                 log::error!("{component}: reload refused, nothing is changed: {failure}");
             }
         }
+        manager.ready();
     }
     smol::future::pending().await
 }

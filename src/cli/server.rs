@@ -14,11 +14,12 @@ use crate::cli::context::Context;
 use crate::cli::daemon;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::expiry::ExpiryWatch;
+use crate::cli::manager::{Condition, Manager};
 use crate::config::{Config, Source};
 use crate::policy::{self, Authorizer};
 use crate::protocol::Version;
 use crate::security::Provider;
-use crate::server::{self, Authorization};
+use crate::server::{self, Authorization, Presence};
 use crate::settings;
 
 /// The commands of the group; `run` is meant when none is named.
@@ -77,11 +78,27 @@ impl RunServer {
         let watched = security.clone();
         let current = move || watched.certificate_expires();
         let _expiry = ExpiryWatch::start(context, "server", current);
+        let manager = Manager::of_environment();
+        let _reports = manager.report(context, settings.presence.clone());
         let serving = server::run(settings, context.executor.clone(), context.interrupt.clone());
-        smol::future::or(serving, reload_at_signals(context, &security, signals, started))
+        // Not only when it is connected: a host must come up without its broker.
+        manager.ready();
+        let reloading = reload_at_signals(context, &security, signals, started, &manager);
+        let serving = smol::future::or(serving, reloading);
+        // First, so that it is said before anything ends.
+        smol::future::or(manager.say_at_the_end(context), serving)
             .await
             .map_err(|error| Failure::new(error.to_string()))?;
         Ok(Exit::Success)
+    }
+}
+
+impl Condition for Presence {
+    fn status(&self) -> String {
+        match self.broker() {
+            Some(broker) => format!("connected to {broker}"),
+            None => "not connected, looking for a broker".to_owned(),
+        }
     }
 }
 
@@ -100,6 +117,7 @@ async fn reload_at_signals<T>(
     security: &Provider,
     mut signals: Signals,
     started: Config,
+    manager: &Manager,
 ) -> T {
     let mut current = started.clone();
     while let Some(signal) = signals.next().await {
@@ -108,6 +126,7 @@ async fn reload_at_signals<T>(
             continue;
         }
         log::info!("server: reloading the configuration");
+        manager.reloading();
         match reload(context, security) {
             Ok(new) => {
                 Changes::between(LIVE, &started, &current, &new).log("server");
@@ -117,6 +136,7 @@ async fn reload_at_signals<T>(
                 log::error!("server: reload refused, nothing is changed: {failure}");
             }
         }
+        manager.ready();
     }
     smol::future::pending().await
 }

@@ -18,6 +18,7 @@ mod lifecycle;
 pub mod link;
 pub mod node;
 pub mod pipeline;
+mod presence;
 pub mod registration;
 pub mod registry;
 mod run;
@@ -29,5 +30,6 @@ pub mod workers;
 mod testing;
 
 pub use authorization::Authorization;
+pub use presence::Presence;
 pub use run::{Error, run};
 pub use settings::{ConfigItems, Settings, StatusFile};

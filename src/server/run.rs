@@ -12,6 +12,7 @@ use super::agents::{self, VERSION};
 use super::lifecycle::Lifecycle;
 use super::node::Node;
 use super::pipeline::{Parts, Pipeline};
+use super::presence::Presence;
 use super::registration;
 use super::registry::{Registry, Unfit};
 use super::settings::Settings;
@@ -171,6 +172,7 @@ fn check_names(settings: &Settings) -> Result<(), Error> {
 struct Running {
     client: Client,
     events: flume::Receiver<Event>,
+    presence: Presence,
     lifecycle: Lifecycle,
     lanes: Vec<Task<()>>,
     background: Vec<Task<()>>,
@@ -219,13 +221,16 @@ impl Running {
         }
         background.push(executor.spawn(watch_certificate(settings.security.clone())));
         log::info!("server: started identity={}", settings.identity);
-        Ok(Running { client, events, lifecycle, lanes, background })
+        let presence = settings.presence.clone();
+        presence.set(client.connected_url());
+        Ok(Running { client, events, presence, lifecycle, lanes, background })
     }
 
     /// Waits for the end.
     async fn until_end(&self, shutdown: &Shutdown) -> Result<(), Error> {
         let watching = async {
             while let Ok(event) = self.events.recv_async().await {
+                self.presence.set(self.client.connected_url());
                 if let Some(reason) = report(&self.lifecycle.node.identity, event) {
                     return Err(Error::Closed(reason));
                 }

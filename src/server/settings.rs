@@ -11,6 +11,7 @@ use super::authorization::Authorization;
 use super::classes::Classes;
 use super::facts::Facts;
 use super::gate::Limits;
+use super::presence::Presence;
 use super::registration;
 use super::workers::Workers;
 use crate::enroll::renewal::Renewal;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub legacy_lifecycle_format: bool,
     /// Host service agents only.
     pub service_host: bool,
+    /// Kept true about the connection.
+    pub presence: Presence,
     /// How long a shutdown may take; zero means 10 seconds.
     pub soft_shutdown: Duration,
     /// How much is taken on at once.

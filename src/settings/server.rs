@@ -12,7 +12,7 @@ use crate::server::classes::Classes;
 use crate::server::facts::Facts;
 use crate::server::gate::Limits;
 use crate::server::workers::Workers;
-use crate::server::{Authorization, ConfigItems, Settings, StatusFile};
+use crate::server::{Authorization, ConfigItems, Presence, Settings, StatusFile};
 
 /// The server that the configuration asks for.
 pub fn server(
@@ -54,6 +54,7 @@ pub fn server(
             .map(|path| StatusFile { path, interval: config.choria.status_update_interval }),
         registration,
         legacy_lifecycle_format: config.choria.legacy_lifecycle_format,
+        presence: Presence::default(),
         service_host: false,
         renewal: renewal(&config, &security),
         soft_shutdown: config.soft_shutdown_timeout,

@@ -11,7 +11,7 @@ mod stamp;
 pub use bounds::{Bounds, bind};
 pub use epoll::{Epoll, Events, Interest, Ready, Wake};
 pub use group::group_number;
-pub use process::{cpu_time, memory_bytes, memory_total, open_files};
+pub use process::{cpu_time, memory_bytes, memory_total, monotonic, open_files};
 pub use socket::{accept, listen};
 pub use stamp::{Stamp, read_bounded};
 

@@ -41,6 +41,7 @@ mod registration;
 mod reload;
 mod rpc_client;
 mod runnable;
+mod service_manager;
 mod support;
 mod token_login;
 mod token_network;

@@ -57,6 +57,9 @@ impl Sources<'_> {
             Question::Lookups { answer } => {
                 let _ = answer.try_send(self.cx.router.lookups());
             }
+            Question::Turn { answer } => {
+                let _ = answer.try_send(());
+            }
         }
         unmeasured
     }

@@ -120,6 +120,11 @@ impl Observer {
         self.shared.events.lost()
     }
 
+    /// Whether every event loop makes progress: it answers within a few seconds.
+    pub async fn makes_progress(&self) -> bool {
+        self.ask(|answer| Question::Turn { answer }).await.len() == self.shared.homes.len()
+    }
+
     /// A page of connections.
     pub async fn connections(&self, mut query: ConnectionQuery) -> Page<ConnectionReport> {
         query.limit = query.limit.min(question::PAGE_MAX);
@@ -197,5 +202,27 @@ impl Observer {
             answers.push(answer);
         }
         answers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::Broker;
+    use crate::broker::home::Home;
+    use crate::broker::link::tests::BOUNDS;
+
+    #[test]
+    fn an_event_loop_that_does_not_turn_is_noticed() {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let settings = Settings { listen, ..Settings::default() };
+        let broker = Broker::start(settings.clone()).expect("broker");
+        assert!(smol::block_on(broker.observer().makes_progress()));
+
+        // A loop that nobody runs.
+        let home = Home::new(BOUNDS, Arc::default(), Arc::default(), Arc::default());
+        let shared = Shared::new(settings, listen, vec![Arc::new(home.expect("home"))]);
+        let observer = Observer::new(Arc::new(shared.expect("settings")));
+        assert!(!smol::block_on(observer.makes_progress()));
     }
 }

@@ -10,10 +10,24 @@ pub(super) const PAGE_MAX: usize = 16_384;
 /// Mail that an event loop answers.
 #[derive(Debug)]
 pub(in crate::broker) enum Question {
-    Connections { query: Arc<ConnectionQuery>, answer: flume::Sender<Part<ConnectionReport>> },
-    Subscriptions { query: Arc<SubscriptionQuery>, answer: flume::Sender<Part<SubscriptionReport>> },
-    Accounts { answer: flume::Sender<Vec<AccountReport>> },
-    Lookups { answer: flume::Sender<Lookups> },
+    Connections {
+        query: Arc<ConnectionQuery>,
+        answer: flume::Sender<Part<ConnectionReport>>,
+    },
+    Subscriptions {
+        query: Arc<SubscriptionQuery>,
+        answer: flume::Sender<Part<SubscriptionReport>>,
+    },
+    Accounts {
+        answer: flume::Sender<Vec<AccountReport>>,
+    },
+    Lookups {
+        answer: flume::Sender<Lookups>,
+    },
+    /// Does the loop turn?
+    Turn {
+        answer: flume::Sender<()>,
+    },
 }
 
 /// What one event loop has to say.

@@ -30,7 +30,7 @@ use crate::server::classes::Classes;
 use crate::server::facts::Facts;
 use crate::server::gate::Limits;
 use crate::server::workers::Workers;
-use crate::server::{self, Authorization, ConfigItems};
+use crate::server::{self, Authorization, ConfigItems, Presence};
 use crate::settings::{TokenLogin, provider};
 use crate::sys;
 use crate::util::shutdown::Shutdown;
@@ -229,6 +229,7 @@ impl Running {
             status: None,
             registration: None,
             legacy_lifecycle_format: false,
+            presence: Presence::default(),
             service_host: false,
             renewal: None,
             soft_shutdown: SHUTDOWN_LIMIT,

@@ -8,6 +8,7 @@ use crate::nats::client::{Initial, Options};
 use crate::net::servers::{Server, ServerList};
 use crate::protocol::event;
 use crate::protocol::{Reply, Request, Transport, v1};
+use crate::server::Presence;
 use crate::server::authorization::Authorization;
 use crate::server::gate::Limits;
 use crate::server::settings::ConfigItems;
@@ -113,6 +114,7 @@ fn settings(port: u16, executor: &Arc<Executor<'static>>) -> Settings {
         status: None,
         registration: None,
         legacy_lifecycle_format: false,
+        presence: Presence::default(),
         service_host: false,
         renewal: None,
         soft_shutdown: Duration::from_secs(2),

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use super::support::program;
+
 /// A folder with a client configuration and the description of one agent; nothing listens at its broker address.
 struct Home(PathBuf);
 
@@ -39,7 +41,7 @@ impl Home {
     }
 
     fn command(&self, line: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_choria"));
+        let mut command = Command::new(program());
         command
             .args(line.split_whitespace())
             .arg("--config")

@@ -3,6 +3,8 @@
 use std::io::Read;
 use std::process::{Command, Stdio};
 
+use super::support::program;
+
 /// How a run of the program ended.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Ran {
@@ -13,7 +15,7 @@ pub struct Ran {
 
 /// The program without any environment of the caller but the path.
 pub fn command(words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_choria"));
+    let mut command = Command::new(program());
     command.args(words).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.current_dir("/").stdin(Stdio::null());
     command

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::support::{
     Broker, Client, DEADLINE, Folder, NatsServer, Pki, Process, Server, ServerOptions, choria,
-    free_port, peers, run, wait_for,
+    free_port, peers, program, run, wait_for,
 };
 
 /// A client that speaks the protocol by hand.
@@ -397,7 +397,7 @@ fn a_partition_heals_without_a_restart() {
         .arg("-rn")
         .arg(peers().join("venv/bin/python"))
         .arg(format!("{}/testdata/interop/cluster_partition.py", env!("CARGO_MANIFEST_DIR")))
-        .arg(env!("CARGO_BIN_EXE_choria"))
+        .arg(program())
         .arg(folder.file("."));
     let start = Instant::now();
     let outcome = run(command, "");

@@ -9,11 +9,13 @@ use choria::protocol::filter::Filter;
 use choria::tokens::ClientClaims;
 use serde_json::{Value, json};
 
+use super::support::program;
+
 const HEAD: &str = "package io.choria.aaasvc\n\ndefault allow = false\n\n";
 
 /// Who evaluates policies.
-fn authorizer(program: &str) -> Authorizer {
-    let evaluator = Some(PathBuf::from(program));
+fn authorizer(program: impl Into<PathBuf>) -> Authorizer {
+    let evaluator = Some(program.into());
     Authorizer::new(Settings { kind: Kind::Token, evaluator, ..Settings::action_policy("/") })
 }
 
@@ -45,7 +47,7 @@ fn ask(authorizer: &Authorizer, policy: &str, data: &Value) -> (bool, String) {
 }
 
 fn own() -> Authorizer {
-    authorizer(env!("CARGO_BIN_EXE_choria"))
+    authorizer(program())
 }
 
 #[test]

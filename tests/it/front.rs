@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::support::{Folder, Pki, peers, run};
+use super::support::{Folder, Pki, peers, program, run};
 
 #[test]
 fn nats_py_takes_the_front_for_a_nats_server() {
@@ -16,7 +16,7 @@ fn nats_py_takes_the_front_for_a_nats_server() {
         .arg(format!("{root}/scripts/nats-server"))
         .arg(folder.file(""))
         .args([&pki.ca, &leaf.certificate, &leaf.key])
-        .env("CHORIA", env!("CARGO_BIN_EXE_choria"));
+        .env("CHORIA", program());
     let finished = run(command, "");
     assert!(finished.stdout.ends_with("all flows passed\n"), "{finished:#?}");
 }

@@ -1,12 +1,19 @@
 //! `choria broker` and `choria server` as processes.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use super::{Folder, Pki, Process};
 
-/// The binary under test.
+/// The binary under test: the one that cargo built with the tests, or another one that CHORIA_TEST_BINARY names.
+pub fn program() -> PathBuf {
+    let other = std::env::var_os("CHORIA_TEST_BINARY").filter(|path| !path.is_empty());
+    other.map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_choria")), PathBuf::from)
+}
+
+/// A call of the binary under test.
 pub fn choria() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_choria"));
+    let mut command = Command::new(program());
     for name in ["CHORIA_SRV_DOMAIN", "CHORIA_FED_COLLECTIVE", "MCOLLECTIVE_CERTNAME", "NO_COLOR"] {
         command.env_remove(name);
     }

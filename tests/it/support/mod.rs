@@ -11,7 +11,7 @@ mod raw;
 mod tokens;
 
 pub use client::Client;
-pub use daemon::{Broker, Server, ServerOptions, choria};
+pub use daemon::{Broker, Server, ServerOptions, choria, program};
 pub use folder::Folder;
 pub use https::{Asked, Https};
 pub use nats_server::{NatsServer, free_port};

@@ -107,6 +107,7 @@ impl RunBroker {
         let manager = Manager::of_environment();
         let reports = manager.report(context, Routing::of(&broker));
         manager.ready();
+        daemon::settle(context);
         let mut _expiry = ExpiryWatch::start(context, "broker", move || expires);
         let mut reloader = Reloader::new(config, expires);
         let mut roles = Some(roles);

@@ -14,6 +14,7 @@ use crate::cli::VERSION;
 use crate::cli::adapt::Adapters;
 use crate::cli::changes::Changes;
 use crate::cli::context::Context;
+use crate::cli::daemon;
 use crate::cli::exit::Failure;
 use crate::cli::manager::{Condition, Manager};
 use crate::config::{Config, Source};
@@ -236,6 +237,7 @@ pub async fn run(
     let _reports = manager.report(context, Working(roles.figures()));
     // Not only when they are connected: a host must come up without its brokers.
     manager.ready();
+    daemon::settle(context);
     let reloading =
         reload_at_signals((component, command), signals, config, context, (&roles, &manager));
     smol::future::or(context.interrupt.wait(), reloading).await;

@@ -83,6 +83,7 @@ impl RunServer {
         let serving = server::run(settings, context.executor.clone(), context.interrupt.clone());
         // Not only when it is connected: a host must come up without its broker.
         manager.ready();
+        daemon::settle(context);
         let reloading = reload_at_signals(context, &security, signals, started, &manager);
         let serving = smol::future::or(serving, reloading);
         // First, so that it is said before anything ends.

@@ -57,39 +57,36 @@ def crates(target):
     nodes = {node["id"]: node for node in data["resolve"]["nodes"]}
     root = data["resolve"]["root"]
 
-    def is_macro(identifier):
-        return any("proc-macro" in kind["kind"] for kind in packages[identifier]["targets"])
-
-    def needed_by(identifier, kinds):
+    def needed_by(identifier):
         return [
             dependency["pkg"]
             for dependency in nodes[identifier]["deps"]
-            if any(kind["kind"] in kinds for kind in dependency["dep_kinds"])
+            if any(kind["kind"] != "dev" for kind in dependency["dep_kinds"])
         ]
 
-    def reach(start, kinds, follow):
-        seen, waiting = set(), [start]
-        while waiting:
-            identifier = waiting.pop()
-            if identifier not in seen and follow(identifier):
-                seen.add(identifier)
-                waiting += needed_by(identifier, kinds)
-        return seen
-
-    shipped = reach(root, (None,), lambda identifier: not is_macro(identifier))
-    everything = reach(root, (None, "build"), lambda identifier: True)
+    # `cargo metadata` has more: what only tests switch on.
+    everything, shipped = tree(target, "normal,build"), tree(target, "normal,no-proc-macro")
+    key = lambda identifier: (packages[identifier]["name"], packages[identifier]["version"])
+    kept = [identifier for identifier in packages if key(identifier) in everything]
     checksums = checksums_of_lock()
     made = {
         identifier: Crate(
             packages[identifier],
-            checksums.get((packages[identifier]["name"], packages[identifier]["version"])),
-            identifier in shipped,
-            [(packages[need]["name"], packages[need]["version"]) for need in needed_by(identifier, (None, "build"))],
+            checksums.get(key(identifier)),
+            key(identifier) in shipped,
+            [key(need) for need in needed_by(identifier) if key(need) in everything],
         )
-        for identifier in everything
+        for identifier in kept
     }
     own = made.pop(root)
     return own, sorted(made.values(), key=lambda crate: (crate.name, crate.version))
+
+
+def tree(target, edges):
+    """Name and version of what a build for the target takes along these edges."""
+    command = ["cargo", "tree", "--locked", "--target", target, "--edges", edges, "--prefix", "none"]
+    lines = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True).stdout.splitlines()
+    return {(words[0], words[1].removeprefix("v")) for words in map(str.split, lines) if len(words) > 1}
 
 
 def checksums_of_lock():

@@ -1,10 +1,9 @@
 //! Completion in real shells. A shell that is not installed is named, and its test passes without it; `scripts/test-peers`
 //! installs them where it can.
 
-use std::path::Path;
 use std::process::Command;
 
-use super::support::{Folder, choria, run};
+use super::support::{Folder, choria, program, run};
 
 /// A command of a shell with the program in its path, and with nothing of the user who runs the test.
 fn shell(name: &str, args: &[&str], folder: &Folder) -> Option<Command> {
@@ -12,7 +11,7 @@ fn shell(name: &str, args: &[&str], folder: &Folder) -> Option<Command> {
         eprintln!("not run: {name} is not installed");
         return None;
     }
-    let program = Path::new(env!("CARGO_BIN_EXE_choria"));
+    let program = program();
     let path = std::env::var("PATH").unwrap_or_default();
     let path = format!("{}:{path}", program.parent().expect("a folder").display());
     let mut command = Command::new(name);

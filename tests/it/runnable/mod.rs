@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::support::{DEADLINE, Finished, Folder, Process, free_port, run};
+use super::support::{DEADLINE, Finished, Folder, Process, free_port, program, run};
 use page::{Action, Page, Step};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -109,7 +109,7 @@ impl Session {
 
     /// A shell of the user alice, who has the program in her path and nothing else of whoever runs the test.
     fn shell(&self, args: &[&str]) -> Command {
-        let program = Path::new(env!("CARGO_BIN_EXE_choria"));
+        let program = program();
         let path = std::env::var("PATH").unwrap_or_default();
         let mut command = Command::new("sh");
         command.args(args).env_clear().current_dir(self.folder.file("home"));

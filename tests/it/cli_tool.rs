@@ -2,8 +2,12 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::cli_usage::{Ran, choria, command};
+
+/// How many files there were: each is in a folder of its own, because what it is for shows in its name.
+static FILES: AtomicU32 = AtomicU32::new(0);
 
 /// A file of its own for one test, removed at the end.
 struct File(PathBuf);
@@ -11,7 +15,8 @@ struct File(PathBuf);
 impl File {
     fn new(name: &str, text: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("choria-tool-{}", std::process::id()));
-        let folder = folder.join(name.replace('.', "-"));
+        let number = FILES.fetch_add(1, Ordering::Relaxed);
+        let folder = folder.join(number.to_string());
         fs::create_dir_all(&folder).expect("folder");
         let path = folder.join(name);
         fs::write(&path, text).expect("file");
@@ -107,4 +112,53 @@ fn a_pattern_that_fits_nothing_is_an_error() {
     let got = choria(&["tool", "config", "no_such_key"]);
     let stderr = "choria: no configuration key matches no_such_key\n".to_owned();
     assert_eq!(got, Ran { code: Some(1), stdout: String::new(), stderr });
+}
+
+#[test]
+fn a_check_says_what_a_process_refuses_and_warns_about() {
+    let text = "plugin.choria.broker_network = true\n\
+                plugin.choria.network.leafnode_port = 7422\n\
+                plugin.choria.netwrk.client_port = 4222\n";
+    let file = File::new("broker.conf", text);
+    let path = file.path();
+    let got = choria(&["tool", "config", "--check", "--config", path]);
+    let refused = format!(
+        "{path}:2: plugin.choria.network.leafnode_port is not supported yet: leaf nodes could not connect"
+    );
+    let (first, second) = got.stdout.split_once('\n').expect("lines");
+    assert_eq!((got.code, first, &*got.stderr), (Some(1), &*format!("refused: {refused}"), ""));
+    assert!(second.starts_with(&format!("warning: {path}:3: ")), "{second}");
+    assert!(second.contains("plugin.choria.network.client_port"), "{second}");
+    let got = choria(&["tool", "config", "--check", "--json", "--config", path]);
+    let json: serde_json::Value = serde_json::from_str(&got.stdout).expect("JSON");
+    assert_eq!((got.code, &json["starts"], &json["file"]), (Some(1), &false.into(), &path.into()));
+    assert_eq!(json["refused"], serde_json::json!([refused]));
+    assert_eq!(json["warnings"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn a_check_ends_well_where_a_process_starts() {
+    let file = File::new("server.conf", "plugin.choria.machine.store = /etc/choria/machines\n");
+    let path = file.path();
+    let got = choria(&["tool", "config", "--check", "--config", path]);
+    let expected = format!(
+        "warning: {path}:1: plugin.choria.machine.store is not supported yet: autonomous agents do not run\n"
+    );
+    assert_eq!(got, ran(0, expected));
+    let file = File::new("server.conf", "loglevel = info\n");
+    let got = choria(&["tool", "config", "--check", "--config", file.path()]);
+    assert_eq!(got, ran(0, format!("{} OK\n", file.path())));
+}
+
+#[test]
+fn a_check_refuses_what_cannot_be_read() {
+    let file = File::new("server.conf", "ttl = soon\n");
+    let got = choria(&["tool", "config", "--check", "--config", file.path()]);
+    let expected = format!(
+        "refused: {}:1: ttl = soon is not allowed, it has to be a number from 0 to 31536000\n",
+        file.path()
+    );
+    assert_eq!(got, ran(1, expected));
+    let got = choria(&["tool", "config", "--check", "ttl", "--config", file.path()]);
+    assert_eq!((got.code, &*got.stdout), (Some(1), ""));
 }

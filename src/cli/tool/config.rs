@@ -11,15 +11,17 @@ use serde_json::{Value as Json, json};
 use crate::cli::command::Subcommand;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::tool::check;
 use crate::config::keys::{self, Key, Kind};
 use crate::config::{self, Config, Source, Value};
 
 /// Show the configuration in effect and what its keys mean. Without a pattern every key that is
-/// set is listed; with one, the documentation of every key that matches. Reads the file of a
-/// client unless --config names another one.
+/// set is listed; with one, the documentation of every key that matches. With --check it only says
+/// what a process refuses or warns about when it starts with this file, and ends with 1 when it
+/// refuses something. Reads the file of a client unless --config names another one.
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
-    example = "[runnable] {command_name}\n[runnable] {command_name} discovery\n{command_name} --config /etc/choria/server.conf --json '^plugin.choria.network'"
+    example = "[runnable] {command_name}\n[runnable] {command_name} discovery\n{command_name} --config /etc/choria/server.conf --json '^plugin.choria.network'\n{command_name} --config /etc/choria/broker.conf --check"
 )]
 pub struct ShowConfig {
     /// only the names of the keys
@@ -28,6 +30,9 @@ pub struct ShowConfig {
     /// one JSON array of objects
     #[argh(switch, short = 'j')]
     json: bool,
+    /// would a process start with this file
+    #[argh(switch)]
+    check: bool,
     /// a regular expression over the names of keys
     #[argh(positional)]
     pattern: Option<String>,
@@ -35,6 +40,13 @@ pub struct ShowConfig {
 
 impl Subcommand for ShowConfig {
     async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        if self.check {
+            if self.list || self.pattern.is_some() {
+                return Err(Failure::new("--check looks through the whole configuration")
+                    .hint("leave out --list and the pattern"));
+            }
+            return check::check(&source(context.globals.config.clone()), context, self.json);
+        }
         let pattern = self.pattern.as_deref().map(compile).transpose()?;
         let config = load(context)?;
         let names = names(config.as_ref(), pattern.as_ref());

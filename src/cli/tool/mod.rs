@@ -1,5 +1,6 @@
 //! `choria tool`: looking at a configuration and at the state of a server, and what packages are made with.
 
+mod check;
 mod complete;
 mod config;
 mod manual;

@@ -57,8 +57,9 @@ impl Manager {
             })
             .ok()
             .map(Arc::new);
-        let text = |name| std::env::var(name).ok();
-        let watchdog = watchdog(text("WATCHDOG_USEC"), text("WATCHDOG_PID"), std::process::id());
+        let variable = |name| std::env::var(name).ok();
+        let watchdog =
+            watchdog(variable("WATCHDOG_USEC"), variable("WATCHDOG_PID"), std::process::id());
         Manager { socket, watchdog }
     }
 

@@ -21,6 +21,7 @@ pub struct Variable {
 const EVERYBODY: &[Role] = &[Role::Client, Role::Server, Role::Broker];
 const CLIENT: &[Role] = &[Role::Client];
 const BROKER: &[Role] = &[Role::Broker];
+const DAEMONS: &[Role] = &[Role::Server, Role::Broker];
 
 const fn variable(name: &'static str, roles: &'static [Role], meaning: &'static str) -> Variable {
     Variable { name, meaning, roles }
@@ -83,6 +84,9 @@ pub const VARIABLES: &[Variable] = &[
     variable("AWS_CONTAINER_CREDENTIALS_FULL_URI", BROKER, "The same, as a whole address"),
     variable("AWS_CONTAINER_AUTHORIZATION_TOKEN", BROKER, "What is shown there"),
     variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", BROKER, "A file with that"),
+    variable("NOTIFY_SOCKET", DAEMONS, "The socket of the service manager that is told the state"),
+    variable("WATCHDOG_USEC", DAEMONS, "How often the service manager wants a sign of life"),
+    variable("WATCHDOG_PID", DAEMONS, "The process that these signs are wanted from"),
 ];
 
 /// Environment variables, the host name and the programs that can be asked about the host.

@@ -11,9 +11,6 @@ use crate::node::BROADCAST;
 use crate::report::{Measure, Unit, median};
 
 const BROADCAST_BYTES: usize = 1024;
-/// Packets that the system acknowledges one by one on a new connection (Linux `TCP_MAX_QUICKACKS`). Servers of a fleet are
-/// connected for days, so what is measured comes after these.
-const QUICK_ACKNOWLEDGEMENTS: usize = 16;
 /// Between two bursts.
 pub const PAUSE: Duration = Duration::from_millis(100);
 
@@ -38,19 +35,14 @@ pub fn memory_and_fan_out(size: &Size, broker: &Running) -> Result<Vec<Measure>,
     fleet.idle(size.settle)?;
     let idle = kib_each(&before, &broker.usage()?, size.connections);
     let frame = Frame::new(&Shape { subject: BROADCAST, ..Shape::new(BROADCAST_BYTES) });
-    let mut broadcast = |fleet: &mut Fleet| {
+    let bursts = bursts(size.bursts, broker, &mut fleet, |fleet| {
         let (last, start) = fleet.receive(&frame, None, || {
             let start = Instant::now();
             publisher.write_all(frame.published()).doing("publish a broadcast")?;
             Ok(start)
         })?;
         Ok(last - start)
-    };
-    for _ in 0..QUICK_ACKNOWLEDGEMENTS {
-        broadcast(&mut fleet)?;
-        fleet.idle(PAUSE)?;
-    }
-    let bursts = bursts(size.bursts, broker, &mut fleet, broadcast)?;
+    })?;
     fleet.idle(size.settle)?;
     let after = kib_each(&before, &broker.usage()?, size.connections);
     Ok(vec![

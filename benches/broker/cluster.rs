@@ -28,7 +28,7 @@ pub fn run(
     directory: &Path,
 ) -> Result<Vec<Measure>, Failure> {
     let brokers = start(contestant, directory)?;
-    let before = resident_kib(&brokers)?;
+    let before = own_kib(&brokers)?;
     let mut fleets = brokers
         .iter()
         .enumerate()
@@ -40,7 +40,7 @@ pub fn run(
     let mut requester = Requester::connect(&brokers[0].target)?;
     thread::sleep(size.settle);
     let total = BROKERS * size.connections;
-    let idle = resident_kib(&brokers)?;
+    let (idle, all) = (own_kib(&brokers)?, resident_kib(&brokers)?);
     let mut ask = || {
         fleets.iter_mut().try_for_each(|fleet| fleet.order("answer"))?;
         let took = requester.ask(total)?;
@@ -51,11 +51,11 @@ pub fn run(
     let cpu_before = cpu(&brokers)?;
     let times_ms = (0..size.bursts).map(|_| ask()).collect::<Result<Vec<_>, _>>()?;
     let cpu_ms = (cpu(&brokers)? - cpu_before).as_secs_f64() * 1e3 / size.bursts as f64;
-    let after = resident_kib(&brokers)?;
+    let after = own_kib(&brokers)?;
     let each = |kib: u64| kib.saturating_sub(before) as f64 / total as f64;
     Ok(vec![
         Measure::new("connections", Unit::Count, total as f64),
-        Measure::new("memory of all brokers", Unit::Mebibytes, idle as f64 / 1024.0),
+        Measure::new("memory of all brokers", Unit::Mebibytes, all as f64 / 1024.0),
         Measure::new("memory per connection", Unit::Kibibytes, each(idle)),
         Measure::new("memory after requests", Unit::Kibibytes, each(after)),
         Measure::new("last reply after", Unit::Milliseconds, median(&times_ms)),
@@ -99,6 +99,10 @@ fn wait_joined(from: &Target, to: &Target) -> Result<(), Failure> {
 
 fn resident_kib(brokers: &[Running]) -> Result<u64, Failure> {
     brokers.iter().map(|broker| Ok(broker.usage()?.resident_kib)).sum()
+}
+
+fn own_kib(brokers: &[Running]) -> Result<u64, Failure> {
+    brokers.iter().map(|broker| Ok(broker.usage()?.own_kib)).sum()
 }
 
 fn cpu(brokers: &[Running]) -> Result<Duration, Failure> {

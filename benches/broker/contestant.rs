@@ -253,6 +253,8 @@ pub struct Usage {
     pub cpu: Duration,
     /// Resident memory now, in KiB.
     pub resident_kib: u64,
+    /// The part of it that is no file's, in KiB: code comes and goes whatever the connections do.
+    pub own_kib: u64,
 }
 
 /// A started broker; dropping it ends the process.
@@ -304,10 +306,12 @@ impl Running {
             fs::read_to_string(directory.join("stat")).doing("read the CPU time of a broker")?;
         let status =
             fs::read_to_string(directory.join("status")).doing("read the memory of a broker")?;
-        let (Some(ticks), Some(resident_kib)) = (cpu_ticks(&stat), resident_kib(&status)) else {
+        let figures = (cpu_ticks(&stat), kib(&status, "VmRSS:"), kib(&status, "RssAnon:"));
+        let (Some(ticks), Some(resident_kib), Some(own_kib)) = figures else {
             return Err(Failure::Broker(format!("it has ended: {}", self.last_words())));
         };
-        Ok(Usage { cpu: Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND), resident_kib })
+        let cpu = Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND);
+        Ok(Usage { cpu, resident_kib, own_kib })
     }
 }
 
@@ -318,9 +322,9 @@ fn cpu_ticks(stat: &str) -> Option<u64> {
     Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
 }
 
-/// `VmRSS` in `/proc/PID/status`; a process that has ended has none.
-fn resident_kib(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+/// A figure of memory in `/proc/PID/status`; a process that has ended has none.
+fn kib(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
 }
 

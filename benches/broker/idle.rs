@@ -74,9 +74,9 @@ pub fn memory(size: &Size, broker: &Running) -> Result<Vec<Measure>, Failure> {
     ])
 }
 
-/// Growth of the resident memory for each connection.
+/// Growth of the resident memory that is no file's, for each connection.
 pub fn kib_each(before: &Usage, now: &Usage, connections: usize) -> f64 {
-    now.resident_kib.saturating_sub(before.resident_kib) as f64 / connections as f64
+    now.own_kib.saturating_sub(before.own_kib) as f64 / connections as f64
 }
 
 /// What several bursts took.

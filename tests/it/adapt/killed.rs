@@ -72,6 +72,8 @@ fn nothing_is_lost(name: &str, count: u64) {
         if kill == 1 {
             taken(&adapter, taken_before + 2 * part);
             adapter.process.signal("KILL");
+            // It has the spool until it is gone.
+            adapter.process.wait();
             adapter = Running::start(&folder, false, &lines);
             taken_before = 0;
         } else {

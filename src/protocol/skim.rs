@@ -20,6 +20,8 @@ const START: &[u8] = concat!(
 .as_bytes();
 /// Bytes read at once; buffers have as much room behind what is in them.
 const STEP: usize = 8;
+/// Memory of a buffer that is kept from one request to the next.
+const KEPT_BYTES_MAX: usize = 256 * 1024;
 
 /// Reads requests; keeps buffers from one to the next.
 #[derive(Debug, Clone, Default)]
@@ -41,12 +43,15 @@ impl Skimmer {
     /// Reads a transport with a request in it. Nothing when it has to be read in another way.
     pub fn request(&mut self, transport: &[u8]) -> Option<Skimmed<'_>> {
         let data = transport::usual_v1_data(transport)?;
+        for buffer in [&mut self.secure, &mut self.text] {
+            buffer.clear();
+            buffer.shrink_to(KEPT_BYTES_MAX);
+        }
         self.secure.resize(BASE64.decode_len(data.len()).ok()?, 0);
         let size = BASE64.decode_mut(data, &mut self.secure).ok()?;
         self.secure.truncate(size);
         let start = self.secure.get(..START.len())?;
         let body_at = (start == START).then_some(START.len())?;
-        self.text.clear();
         self.text.resize(size + STEP, 0);
 
         let secure = self.secure.get(body_at..)?;
